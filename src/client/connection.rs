@@ -76,9 +76,10 @@ impl Client {
                 .tls_danger_accept_invalid_certs(accepts_any_certificate)
                 .referer(false)
                 .tcp_nodelay(true);
-            let builder = match authorities.is_empty() {
-                true => builder,
-                false => builder.tls_certs_merge(authorities.clone()),
+            let builder = if authorities.is_empty() {
+                builder
+            } else {
+                builder.tls_certs_merge(authorities.clone())
             };
             // As Go's clients do it: a proxy cannot reach this machine's own registry.
             if is_local(&base) { builder.no_proxy() } else { builder }
@@ -87,7 +88,7 @@ impl Client {
         let direct = https::build(direct).map_err(failed)?;
         let following = || builder().redirect(redirect::Policy::custom(follow));
         let following = https::build(following).map_err(failed)?;
-        let authorizer = Authorizer::new(base.clone(), &options, direct.clone());
+        let authorizer = Authorizer::new(base.clone(), options, direct.clone());
         let shared = Shared { base, following, direct, authorizer, timeouts, limits };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -112,10 +112,10 @@ impl ClientError {
     /// # Errors
     /// The error itself if it is another one.
     pub(crate) fn into_content_error(mut self) -> std::result::Result<(String, io::Error), Self> {
-        match self.source.take().map(|source| source.downcast::<io::Error>()) {
-            Some(Ok(error)) => Ok((self.context, *error)),
-            Some(Err(source)) => Err(Self { source: Some(source), ..self }),
-            None => Err(self),
+        let Some(source) = self.source.take() else { return Err(self) };
+        match source.downcast::<io::Error>() {
+            Ok(error) => Ok((self.context, *error)),
+            Err(source) => Err(Self { source: Some(source), ..self }),
         }
     }
 

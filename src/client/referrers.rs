@@ -69,7 +69,8 @@ impl Repository {
         let pages = Pages::new(self.client.clone(), url, scope, context, parse);
         let mut found = match pages.all().await {
             Ok(found) => found,
-            Err(error) if error.kind == ClientErrorKind::NotFound => {
+            // Registries without the list say so in different ways.
+            Err(error) if matches!(error.status, Some(400 | 404 | 405)) => {
                 self.fallback_referrers(digest).await?
             }
             Err(error) => return Err(error),

@@ -110,9 +110,9 @@ pub(super) struct Authorizer {
 
 impl Authorizer {
     /// Takes an HTTP client that follows no redirect.
-    pub(super) fn new(base: Url, options: &Options, http: reqwest::Client) -> Self {
+    pub(super) fn new(base: Url, options: Options, http: reqwest::Client) -> Self {
         let state = Mutex::new(State { method: Method::Unknown, tokens: BTreeMap::new() });
-        let Options { credentials, identity_token, token_services, timeouts, .. } = options.clone();
+        let Options { credentials, identity_token, token_services, timeouts, .. } = options;
         Self { base, credentials, identity_token, token_services, http, timeouts, state }
     }
 
@@ -310,7 +310,7 @@ mod tests {
     fn authorizer(base: &str, token_services: &[&str]) -> Authorizer {
         let token_services = token_services.iter().map(ToString::to_string).collect();
         let options = Options { token_services, ..Options::default() };
-        Authorizer::new(Url::parse(base).unwrap(), &options, reqwest::Client::new())
+        Authorizer::new(Url::parse(base).unwrap(), options, reqwest::Client::new())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `index.json`: what a layout has (image-spec, "OCI Image Layout").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -107,7 +107,7 @@ impl LayoutIndex {
                 Some(entry) => Ok(Selected::One(entry.descriptor.clone())),
                 None => Err(ImageError::Choice(format!(
                     "cannot find {name} in {layout}: it has {}",
-                    self.shown(&self.entries.iter().collect::<Vec<_>>())
+                    shown(&self.entries.iter().collect::<Vec<_>>())
                 ))),
             };
         }
@@ -116,11 +116,10 @@ impl LayoutIndex {
             .iter()
             .filter(|entry| !referrers.contains(&entry.descriptor.digest))
             .collect();
-        let mut digests: Vec<Digest> = images.iter().map(|it| it.descriptor.digest).collect();
-        digests.dedup();
-        match (&*images, &*digests) {
+        let digests: HashSet<Digest> = images.iter().map(|it| it.descriptor.digest).collect();
+        match (&*images, digests.len()) {
             ([], _) => Err(ImageError::Choice(format!("{layout} has no image"))),
-            ([image, ..], [_]) => Ok(Selected::One(image.descriptor.clone())),
+            ([image, ..], 1) => Ok(Selected::One(image.descriptor.clone())),
             _ => {
                 if let Some(entry) = tag.and_then(named_entry) {
                     return Ok(Selected::One(entry.descriptor.clone()));
@@ -132,18 +131,19 @@ impl LayoutIndex {
                 }
                 Err(ImageError::Choice(format!(
                     "{layout} has several images; name one of {}, such as {layout}:{}",
-                    self.shown(&images),
+                    shown(&images),
                     images[0].shown()
                 )))
             }
         }
     }
+}
 
-    fn shown(&self, entries: &[&LayoutEntry]) -> String {
-        let mut names: Vec<String> = entries.iter().map(|entry| entry.shown()).collect();
-        let left_out = names.len().saturating_sub(10);
-        names.truncate(10);
-        let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
-        names.join(", ") + &more
-    }
+/// Lists the names of images, if they are not too many.
+fn shown(entries: &[&LayoutEntry]) -> String {
+    let mut names: Vec<String> = entries.iter().map(|entry| entry.shown()).collect();
+    let left_out = names.len().saturating_sub(10);
+    names.truncate(10);
+    let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
+    names.join(", ") + &more
 }

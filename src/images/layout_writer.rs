@@ -171,9 +171,8 @@ fn enter(
     referrers: &[Descriptor],
 ) -> Result<()> {
     // Another transfer may change it as well. The file itself is replaced, so it cannot be the lock.
-    let version = folder.join("oci-layout");
-    let lock = File::open(&version).and_then(|file| file.lock().map(|()| file));
-    let _lock = lock.map_err(ImageError::reading(&version))?;
+    let lock = File::open(folder).and_then(|file| file.lock().map(|()| file));
+    let _lock = lock.map_err(ImageError::reading(folder))?;
     let path = folder.join("index.json");
     let mut index: Value = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {

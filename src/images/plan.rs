@@ -118,7 +118,7 @@ impl Walk<'_> {
     async fn add(&mut self, descriptor: Descriptor, bytes: Option<Bytes>) -> Result<()> {
         enum Step {
             Read(Descriptor, Option<Bytes>, usize),
-            Add(PlannedManifest),
+            Add(Box<PlannedManifest>),
         }
 
         let mut steps = vec![Step::Read(descriptor, bytes, 0)];
@@ -135,7 +135,7 @@ impl Walk<'_> {
                         planned.level = planned.level.max(level + 1);
                     }
                     self.levels.insert(planned.descriptor.digest, planned.level);
-                    self.found.push(planned);
+                    self.found.push(*planned);
                 }
                 Step::Read(descriptor, bytes, depth) => {
                     if self.levels.contains_key(&descriptor.digest)
@@ -145,7 +145,7 @@ impl Walk<'_> {
                     }
                     let planned = self.read(descriptor, bytes, depth).await?;
                     let children = planned.manifest.children.clone();
-                    steps.push(Step::Add(planned));
+                    steps.push(Step::Add(Box::new(planned)));
                     let children = children.into_iter().filter(is_manifest);
                     steps.extend(children.map(|child| Step::Read(child, None, depth + 1)));
                 }

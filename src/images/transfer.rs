@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::{ImageError, Result};
 use super::plan::{Plan, PlanOptions, plan};
+use super::progress::TransferProgress;
 use super::source::ImageSource;
 use super::target::{ImageTarget, Stored};
 use super::verified::Check;
@@ -19,15 +20,6 @@ pub(crate) struct TransferOptions {
     pub(crate) plan: PlanOptions,
     /// How many blobs at a time, at least one.
     pub(crate) jobs: usize,
-}
-
-/// Is shown how far a transfer has come.
-pub(crate) trait TransferProgress: Send + Sync {
-    /// A transfer of so many bytes begins.
-    fn begin(&self, bytes: u64);
-
-    /// So many more are there.
-    fn advance(&self, bytes: u64);
 }
 
 /// What was done.

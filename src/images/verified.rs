@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::transfer::TransferProgress;
+use super::progress::TransferProgress;
 use crate::client::Content;
 use crate::oci::{Descriptor, Hasher};
 

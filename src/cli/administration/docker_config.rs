@@ -177,7 +177,10 @@ impl DockerConfig {
         self.change(|config| {
             if let Some(helper) = helper(&config.document, registry)? {
                 for key in spellings(&config.document, registry) {
-                    helper.erase(&key)?;
+                    // Some helpers fail to forget what they do not know.
+                    if helper.get(&key)?.is_some() {
+                        helper.erase(&key)?;
+                    }
                 }
             }
             let auths = config.auths()?;

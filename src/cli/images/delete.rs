@@ -21,15 +21,16 @@ use crate::oci::{Digest, Reference, RepositoryName, Tag};
 /// Deletes images
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a tag, or of all tags that a pattern with `*` matches, the manifest goes as well where no other tag and no tagged \
+    after_help = "Of a tag, or of all tags that a pattern such as 'HOST/NAME:pr-*' matches, the manifest goes as well where no other tag and no tagged \
         index needs it, and with it the images of its platforms and what refers to them, such as signatures. Of a digest, all its \
         tags go. All that goes is listed first; on a terminal the command asks then, elsewhere it needs --yes.\n\n\
     An index without a tag is not known to the command: what such an index lists may be deleted. When the bytes are freed is up \
         to the registry.\n\n\
     JSON: {repository, dryRun, tags: [tag], manifests: [{digest, kind}]}; kind is image, child or referrer.\n\n\
     Examples:\n  roadstead delete registry.example/team/app:v1\n  \
-        roadstead delete 'registry.example/team/app:pr-*' --dry-run"
+        roadstead delete registry.example/team/app@$DIGEST --dry-run"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(in crate::cli) struct DeleteArguments {
     /// HOST/NAME:TAG, HOST/NAME:PATTERN or HOST/NAME@DIGEST
     #[arg(value_name = "IMAGE", value_parser = parse)]

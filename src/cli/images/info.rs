@@ -125,13 +125,11 @@ impl InfoArguments {
             };
             images.iter().find(|(known, _)| matches(known)).map(|(_, image)| image)
         };
-        match &self.platform {
-            Some(platform) => find(platform),
-            None => {
-                let first = images.first().map_or(root, |(_, image)| image);
-                Some(find(&Platform::of_this_machine()).unwrap_or(first))
-            }
+        if let Some(platform) = &self.platform {
+            return find(platform);
         }
+        let first = images.first().map_or(root, |(_, image)| image);
+        Some(find(&Platform::of_this_machine()).unwrap_or(first))
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::advice::registry;
 use super::describe::{self, AT_ONCE};
+use super::lines::lines;
 use super::pattern::matches;
 use super::size::shown;
 use crate::cli::administration::{Column, RegistryHost, print, print_list, registry_or_default};
@@ -84,7 +85,7 @@ pub(in crate::cli) fn run(arguments: &ListArguments) -> anyhow::Result<ExitCode>
         print(&(text + "\n"))?;
     } else if arguments.quiet {
         let names = listed.iter().filter_map(|it| it["repository"].as_str());
-        print(&names.map(|name| format!("{name}\n")).collect::<String>())?;
+        print(&lines(names))?;
     } else {
         print_list(&rows(&listed), COLUMNS, false)?;
     }
@@ -138,25 +139,24 @@ async fn describe_tag(
         Err(error) => return Err(error),
     };
     let found = known.lock().await.get(&root.digest).cloned();
-    let mut described = match found {
-        Some(described) => described,
-        None => {
-            let images = describe::images(repository, &root).await?;
-            let first = images.first().map_or(&root, |(_, image)| image);
-            let config = describe::config(repository, &first.manifest).await;
-            let all = images.iter().map(|(_, image)| image).chain([&root]);
-            let described = json!({
-                "digest": root.digest.to_string(),
-                "mediaType": root.manifest.media_type.as_str(),
-                "size": describe::size(all),
-                "cid": root.cid,
-                "created": config.created,
-                "pushed": null,
-                "pulls": null,
-            });
-            known.lock().await.insert(root.digest, described.clone());
-            described
-        }
+    let mut described = if let Some(described) = found {
+        described
+    } else {
+        let images = describe::images(repository, &root).await?;
+        let first = images.first().map_or(&root, |(_, image)| image);
+        let config = describe::config(repository, &first.manifest).await;
+        let all = images.iter().map(|(_, image)| image).chain([&root]);
+        let described = json!({
+            "digest": root.digest.to_string(),
+            "mediaType": root.manifest.media_type.as_str(),
+            "size": describe::size(all),
+            "cid": root.cid,
+            "created": config.created,
+            "pushed": null,
+            "pulls": null,
+        });
+        known.lock().await.insert(root.digest, described.clone());
+        described
     };
     described["tag"] = json!(tag.as_str());
     Ok(Some(described))

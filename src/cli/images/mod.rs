@@ -7,6 +7,7 @@ mod copy;
 mod delete;
 mod describe;
 mod info;
+mod lines;
 mod list;
 mod location;
 mod name;

@@ -7,12 +7,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::advice::registry;
+use super::lines::lines;
 use super::name::{self, ImageName};
 use crate::cli::administration::{RegistryHost, print};
 use crate::cli::connection::ConnectionArguments;
 use crate::cli::runtime;
 use crate::images::again;
-use crate::oci::RepositoryName;
+use crate::oci::{RepositoryName, Tag};
 
 /// Lists the tags of a repository
 #[derive(Debug, Args)]
@@ -49,12 +50,12 @@ pub(in crate::cli) fn run(arguments: &TagsArguments) -> anyhow::Result<ExitCode>
         let listed = again(|| repository.tags().all()).await;
         listed.map_err(|error| registry(error, &[&connection]))
     })?;
-    let tags: Vec<&str> = listed.iter().map(|tag| tag.as_str()).collect();
+    let tags: Vec<&str> = listed.iter().map(Tag::as_str).collect();
     let text = if arguments.json {
         let value = json!({ "repository": format!("{host}/{name}"), "tags": tags });
         serde_json::to_string_pretty(&value).context("cannot write JSON")? + "\n"
     } else {
-        tags.iter().map(|tag| format!("{tag}\n")).collect()
+        lines(tags)
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)

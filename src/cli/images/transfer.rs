@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::advice::{advised, registry};
+use super::lines::lines;
 use super::location::Location;
 use super::size::shown;
 use super::watch::TransferBar;
@@ -176,10 +177,11 @@ impl Transfer<'_> {
 
     /// Returns the CID of the manifest, if the registry tells it.
     async fn cid(&self, ends: &Ends, done: &Transferred) -> anyhow::Result<Option<String>> {
-        let (connection, name) = match (self.from, self.to, &ends.from, &ends.to) {
-            (_, Location::Registry(name), _, Some(connection))
-            | (Location::Registry(name), _, Some(connection), _) => (connection, name),
-            _ => return Ok(None),
+        let ((_, Location::Registry(name), _, Some(connection))
+        | (Location::Registry(name), _, Some(connection), _)) =
+            (self.from, self.to, &ends.from, &ends.to)
+        else {
+            return Ok(None);
         };
         if self.arguments.quiet {
             return Ok(None);
@@ -210,17 +212,18 @@ impl Transfer<'_> {
             return self.json(done, &to, &digest, cid).to_string() + "\n";
         }
         let Transferred { sent, mounted, present, bytes, .. } = done;
-        let mut text = format!("{} {} to {to}\n", self.done, self.from);
         let sent = format!("{sent} blobs of {} sent", shown(*bytes));
-        text += &format!("{sent}, {mounted} mounted, {present} there already\n");
-        if let Some(foreign) = Some(done.plan.foreign.len()).filter(|it| *it > 0) {
-            text += &format!("{foreign} layers left out: they are not distributed by registries\n");
+        let mut all = vec![
+            format!("{} {} to {to}", self.done, self.from),
+            format!("{sent}, {mounted} mounted, {present} there already"),
+        ];
+        let foreign = done.plan.foreign.len();
+        if foreign > 0 {
+            all.push(format!("{foreign} layers left out: registries do not distribute them"));
         }
-        text += &format!("digest: {digest}\n");
-        if let Some(cid) = cid {
-            text += &format!("cid: {cid}\n");
-        }
-        text
+        all.push(format!("digest: {digest}"));
+        all.extend(cid.map(|cid| format!("cid: {cid}")));
+        lines(all.iter().map(String::as_str))
     }
 
     fn json(&self, done: &Transferred, to: &str, digest: &str, cid: Option<&str>) -> Value {

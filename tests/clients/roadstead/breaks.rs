@@ -61,7 +61,7 @@ fn a_push_goes_on_through_a_network_that_fails_at_each_step() {
         let bytes: Vec<Vec<u8>> = (0..3).map(|_| dice.bytes(MIB)).collect();
         let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
         let root = made.image_of(&config("amd64"), &bytes);
-        let layout = made.finish(&[root.clone()]);
+        let layout = made.finish(std::slice::from_ref(&root));
         proxy.trouble();
         let app = format!("{}/app:v{push}", proxy.address());
         // A network that fails many times in a row is reported, and the push repeated.

@@ -104,7 +104,7 @@ fn tags_are_deleted_by_a_pattern_and_alone() {
     let client = Roadstead::of(registry.target());
     let made = Made::new();
     let root = made.image_of(&config("amd64"), &[b"layer"]);
-    let layout = made.finish(&[root.clone()]);
+    let layout = made.finish(std::slice::from_ref(&root));
     for tag in ["pr-1", "pr-2", "v1"] {
         client.say(&["push", &oci(layout.path()), &registry.reference(&format!("app:{tag}"))]);
     }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -182,7 +181,7 @@ fn a_pull_follows_no_link_out_of_its_layout() {
     let layout = made.finish(&[root]);
     let app = registry.reference("app:v1");
     client.say(&["push", &oci(layout.path()), &app]);
-    let folder = Arc::new(TempDir::new().expect("a temporary folder can be made"));
+    let folder = TempDir::new().expect("a temporary folder can be made");
     let victim = folder.path().join("victim");
     fs::write(&victim, "mine").unwrap();
     let to = folder.path().join("to");

@@ -34,7 +34,7 @@ fn an_index_of_indexes_is_pushed_with_all_that_it_has() {
     let inner = made.index(&images[..2]);
     // A diamond: one image by two ways.
     let root = made.index(&[inner, images[1].clone(), images[2].clone()]);
-    let layout = made.finish(&[root.clone()]);
+    let layout = made.finish(std::slice::from_ref(&root));
     comes_back(&layout, digest(&root));
 }
 
@@ -43,7 +43,7 @@ fn an_image_of_fifty_layers_and_zstd_is_pushed() {
     let made = Made::new();
     let layers: Vec<_> = (0..50).map(|number| made.add(ZSTD, &noise(3000, 100 + number))).collect();
     let root = made.image(&config("amd64"), &layers);
-    let layout = made.finish(&[root.clone()]);
+    let layout = made.finish(std::slice::from_ref(&root));
     comes_back(&layout, digest(&root));
 }
 
@@ -52,7 +52,7 @@ fn digests_may_be_sha512() {
     let made = Made::new();
     let layers = [made.add_sha512(ZSTD, &noise(70_000, 5)), made.add(ZSTD, b"other")];
     let root = made.image(&config("amd64"), &layers);
-    let layout = made.finish(&[root.clone()]);
+    let layout = made.finish(std::slice::from_ref(&root));
     comes_back(&layout, digest(&root));
 }
 
@@ -65,7 +65,7 @@ fn layers_that_are_not_distributed_are_left_out() {
         "urls": ["http://127.0.0.1:1/layer"],
     });
     let root = made.image(&config("amd64"), &[foreign, own]);
-    let layout = made.finish(&[root.clone()]);
+    let layout = made.finish(std::slice::from_ref(&root));
     let registry = Registry::start();
     let client = Roadstead::of(registry.target());
     let app = registry.reference("team/app:v1");
@@ -235,7 +235,7 @@ fn the_cids_of_an_image_are_shown() {
     }
     let made = Made::new();
     let root = made.image_of(&config("amd64"), &[b"layer"]);
-    let layout = made.finish(&[root.clone()]);
+    let layout = made.finish(std::slice::from_ref(&root));
     let registry = Registry::start();
     let client = Roadstead::of(registry.target());
     client.say(&["push", &oci(layout.path()), &registry.reference("team/app:v1")]);

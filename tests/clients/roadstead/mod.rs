@@ -1,5 +1,7 @@
 //! The commands for images, against Roadstead and the stock registry: what is pushed comes back byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod archives;
 mod breaks;
 mod deletion;

@@ -160,7 +160,7 @@ fn an_image_is_copied_from_one_registry_to_another() {
     let one = registry.reference("one/app:v1");
     let platform = ["copy", "--quiet", "--platform", "linux/arm64", &second, &one];
     assert_eq!(client.say(&platform), layout.manifests()[1]);
-    let info = client.json(&["info", &back, "--platform", "linux/arm64"]);
+    let info = client.json(&["info", &format!("{back}:v2"), "--platform", "linux/arm64"]);
     assert_eq!(info["platforms"][1]["digest"], json!(layout.manifests()[1]));
     assert_eq!(info["platform"], json!("linux/arm64"), "{info}");
 }
