@@ -225,7 +225,8 @@ mod tests {
     fn a_workload_is_named_apart_from_accounts() {
         let refusals = Refusals::default();
         let name = "repo:acme/app:ref:refs/heads/main".to_owned();
-        let kind = CallerKind::Workload { name, identity: "https://issuer.example 7".to_owned() };
+        let identity = "https://issuer.example 7".to_owned();
+        let kind = CallerKind::Workload { name, identity, rules: Vec::new() };
         refusals.note_act(&kind.into(), None, "metrics");
         let rows = refusals.take();
         let [CountedRefusal::One(refusal, 1)] = &rows[..] else { panic!("{rows:?}") };

@@ -67,7 +67,7 @@ async fn plan(settings: &Settings, as_json: bool) -> anyhow::Result<String> {
     let mut plans = Vec::new();
     beside.registry.plan_retention(|plan| plans.push(plan)).await?;
     if as_json {
-        return Ok(format!("{:#}\n", Value::from_iter(plans.iter().map(shown))));
+        return Ok(format!("{:#}\n", plans.iter().map(shown).collect::<Value>()));
     }
     if plans.is_empty() {
         return Ok("no rule is about a repository that is there\n".to_owned());
@@ -99,7 +99,7 @@ fn shown(RetentionPlan { repository, tags, untagged }: &RetentionPlan) -> Value 
     let untagged = untagged.iter().map(ToString::to_string);
     json!({
         "repository": repository.as_str(),
-        "tags": Value::from_iter(tags),
-        "untagged": Value::from_iter(untagged),
+        "tags": tags.collect::<Value>(),
+        "untagged": untagged.collect::<Value>(),
     })
 }

@@ -117,32 +117,39 @@ fn read_duration(name: &str, text: Option<String>) -> Result<Option<Duration>, S
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn read(toml: &str) -> Result<RetentionSettings, String> {
-        let row: toml::Value = toml::from_str(toml).unwrap();
-        RetentionSettings::check(Row::deserialize(row).map_err(|error| error.to_string())?)
+    fn read(rule: serde_json::Value) -> Result<RetentionSettings, String> {
+        RetentionSettings::check(Row::deserialize(rule).map_err(|error| error.to_string())?)
     }
 
     #[test]
     fn a_rule_has_to_say_something_about_something() {
-        let rule = read("repositories = ['team/**']\nkeep_last = 3").unwrap();
+        let rule = read(json!({ "repositories": ["team/**"], "keep_last": 3 })).unwrap();
         assert_eq!((rule.tags.as_slice(), rule.keep_last), (&["*".to_owned()][..], Some(3)));
-        let rule = read("repositories = ['a']\nkeep_younger_than = '30d'\ntags = ['v*']").unwrap();
-        assert_eq!(rule.keep_younger_than, Some(Duration::from_hours(720)));
-        for (text, reason) in [
-            ("repositories = []\nkeep_last = 3", "is empty"),
-            ("repositories = ['a']", "says nothing"),
-            ("keep_last = 3", "missing field"),
-            ("repositories = ['a']\ntags = ['v*']\nprotect = ['v1']", "`tags` says which"),
-            ("repositories = ['a']\nprotect = ['v 1']", "`protect` has to be"),
-            ("repositories = ['a']\nkeep_tags = ['']", "`keep_tags` has to be"),
-            ("repositories = ['a']\nkeep_younger_than = '0s'", "`keep_younger_than` has to be"),
-            ("repositories = ['a']\nkeep_last = -1", "keep_last"),
-            ("repositories = ['a']\nkeep_pulled_within = '3d'", "unknown field"),
+        let younger = json!({ "repositories": ["a"], "keep_younger_than": "30d", "tags": ["v*"] });
+        assert_eq!(read(younger).unwrap().keep_younger_than, Some(Duration::from_hours(720)));
+        for (rule, reason) in [
+            (json!({ "repositories": [], "keep_last": 3 }), "is empty"),
+            (json!({ "repositories": ["a"] }), "says nothing"),
+            (json!({ "keep_last": 3 }), "missing field"),
+            (
+                json!({ "repositories": ["a"], "tags": ["v*"], "protect": ["v1"] }),
+                "`tags` says which",
+            ),
+            (json!({ "repositories": ["a"], "protect": ["v 1"] }), "`protect` has to be"),
+            (json!({ "repositories": ["a"], "keep_tags": [""] }), "`keep_tags` has to be"),
+            (
+                json!({ "repositories": ["a"], "keep_younger_than": "0s" }),
+                "`keep_younger_than` has to be",
+            ),
+            (json!({ "repositories": ["a"], "keep_last": -1 }), "invalid value"),
+            (json!({ "repositories": ["a"], "keep_pulled_within": "3d" }), "unknown field"),
         ] {
-            let refused = read(text).unwrap_err();
-            assert!(refused.contains(reason), "{text}: {refused}");
+            let refused = read(rule.clone()).unwrap_err();
+            assert!(refused.contains(reason), "{rule}: {refused}");
         }
     }
 }

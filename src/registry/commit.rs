@@ -25,9 +25,7 @@ use super::intent::Intent;
 use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
-use super::{
-    Registry, RegistryError, Result, collection, layout, now, purge, removal, visibility,
-};
+use super::{Registry, RegistryError, Result, collection, layout, now, purge, removal, visibility};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};

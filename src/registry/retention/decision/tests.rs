@@ -96,7 +96,7 @@ fn tags_of_a_subject_follow_it_and_are_not_counted() {
     let rules = Retention { rules: vec![last] };
     let found = rules.decide(&name("team/app"), &tags, CLOCK, |_| false);
     let gone: Vec<_> = found.iter().filter(|it| !it.stays).map(|it| it.tag.as_str()).collect();
-    assert_eq!(gone, [signature]);
+    assert_eq!(gone, [signature.as_str()]);
     let all = RetentionRule { immutable_tags: patterns(&["**"]), ..rule(&[]) };
     let rules = Retention { rules: vec![all] };
     assert!(rules.is_immutable(&name("team/app"), &"v1".parse().unwrap()));
