@@ -30,7 +30,6 @@ const QUERY: &str = "mutation($dryRun: Boolean!) { collectGarbage(dryRun: $dryRu
     Examples:\n  roadstead gc --dry-run --data /var/lib/roadstead\n  roadstead gc --now --data /var/lib/roadstead\n  \
         roadstead gc --registry registry.example.com"
 )]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(in crate::cli) struct GcArguments {
     #[command(flatten)]
     target: RegistryArguments,
