@@ -191,7 +191,7 @@ fn collections_beside_eight_clients_take_nothing_that_was_acknowledged() {
             begun.elapsed() > duration() && collections.load(Ordering::Relaxed) >= COLLECTIONS
                 || begun.elapsed() > duration() + LONGER
         };
-        while !is_enough() && !clients.iter().any(|it| it.is_finished()) {
+        while !is_enough() && !clients.iter().any(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(50));
         }
         is_over.store(true, Ordering::Relaxed);

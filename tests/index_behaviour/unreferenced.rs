@@ -109,7 +109,7 @@ async fn whoever_learns_of_a_blob_renews_it_also_from_memory(home: Home) -> Outc
     }
     assert_eq!(index.renewed_blob(&app, &sha256("nothing")).await?, None);
     let version = index.version().await?;
-    index.set_renewal_lag(Duration::from_secs(60));
+    index.set_renewal_lag(Duration::from_mins(1));
     index.renewed_blob(&app, &sha256("layer")).await?;
     let written = since(index, "app", "layer").await;
     a_moment().await;

@@ -169,7 +169,7 @@ fn collections_through_replicas_that_are_killed_take_nothing_that_was_acknowledg
         // On a machine that is slow, until there were some.
         while (begun.elapsed() < duration()
             || collections < COLLECTIONS && begun.elapsed() < duration() + LONGER)
-            && !clients.iter().any(|it| it.is_finished())
+            && !clients.iter().any(thread::ScopedJoinHandle::is_finished)
         {
             // Beside the next kill: each is a command that a process carries out, which may be killed by then.
             let which = collections % replicas.servers.len();

@@ -407,8 +407,8 @@ async fn random_histories_leave_what_the_model_says() {
         }
     }
     for (client, model) in clients.iter().zip(&models) {
-        for number in 0..BLOBS.len() {
-            let is_there = has_blob(client, &registry, BLOBS[number]).await;
+        for (number, blob) in BLOBS.iter().enumerate() {
+            let is_there = has_blob(client, &registry, blob).await;
             assert_eq!(is_there, model.blobs.contains(&number), "seed {seed}");
         }
     }
