@@ -3,6 +3,7 @@
 mod decision;
 mod fallback;
 mod guard;
+mod guarding;
 mod refused;
 mod rules;
 mod tag_pattern;
