@@ -115,7 +115,16 @@ pub async fn request_collection(data: &Path, dry_run: bool) -> Result<Collected,
 /// # Errors
 /// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
 pub async fn request_retention(data: &Path) -> Result<DeletedByRules, AppError> {
-    send(data, &Command::Retain).await
+    let mut all = DeletedByRules::default();
+    loop {
+        // It answers with a part from time to time, so that a server that hangs is noticed.
+        let (part, is_done): (DeletedByRules, bool) = send(data, &Command::Retain).await?;
+        all.tags += part.tags;
+        all.manifests += part.manifests;
+        if is_done {
+            return Ok(all);
+        }
+    }
 }
 
 /// Has the server that runs on a data folder clear an upload.
@@ -144,7 +153,7 @@ impl Commands {
             }
             Command::Publish { force, wait } => as_answer(self.publish(force, wait).await),
             Command::ClearUpload { id } => as_answer(self.clear(&id).await),
-            Command::Retain => as_answer(self.registry.retain().await.map_err(explain)),
+            Command::Retain => as_answer(self.retain().await),
             Command::Collect { dry_run } => as_answer(self.collect(dry_run).await),
             Command::Root => {
                 let root = self.registry.root().await.map_err(explain);
@@ -175,6 +184,15 @@ impl Commands {
         match timeout(COLLECTION, collecting).await {
             Ok(collected) => collected.map(Some).map_err(explain),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// Applies the rules of retention for a while; returns what that came to, and whether it is done.
+    async fn retain(&self) -> Result<(DeletedByRules, bool), String> {
+        let mut deleted = DeletedByRules::default();
+        match timeout(COLLECTION, self.registry.retain(&mut deleted)).await {
+            Ok(retained) => retained.map(|()| (deleted, true)).map_err(explain),
+            Err(_) => Ok((deleted, false)),
         }
     }
 

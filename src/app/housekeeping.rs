@@ -11,7 +11,7 @@ use super::{accounts, signing_keys};
 use crate::auth::Refusals;
 use crate::config::Settings;
 use crate::index::{Actor, Index, PrunedEvents};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{DeletedByRules, Registry, RegistryError};
 
 /// How often the server brings the root up to date by itself.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
@@ -36,6 +36,9 @@ const ACCOUNTS_LIMIT: Duration = Duration::from_mins(5);
 /// How often it is looked whether signing keys are due, and access tokens.
 const ACCOUNTS_INTERVAL: Duration = Duration::from_hours(1);
 
+/// How long after its start a process looks whether a collection is due: also one that is often started anew gets to it.
+const FIRST: Duration = Duration::from_mins(5);
+
 /// How long each step of a stop may take after the last transfer, where the settings give transfers less or more.
 const STEP_LIMITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
@@ -54,6 +57,7 @@ pub(super) fn begin(
     tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
     if !settings.gc.interval.is_zero() {
         tasks.spawn(collect(registry.clone(), settings.gc.interval));
+        tasks.spawn(retain(registry.clone(), settings.gc.interval));
     }
     if accounts::are_used(settings) {
         tasks.spawn(tidy_accounts(Arc::clone(index), settings.clone()));
@@ -165,17 +169,35 @@ async fn clean(registry: Registry, every: Duration) {
     }
 }
 
-/// Collects garbage when no process has done so for that long. The first time comes that long after the start.
+/// Applies the rules of retention, whoever collects meanwhile.
+async fn retain(registry: Registry, every: Duration) {
+    let mut due = FIRST.min(every);
+    loop {
+        tokio::time::sleep(due).await;
+        due = every;
+        let mut deleted = DeletedByRules::default();
+        // What fails is logged where it fails.
+        let outcome = registry.retain(&mut deleted).await;
+        let DeletedByRules { tags, manifests } = deleted;
+        if outcome.is_err() || tags + manifests > 0 {
+            tracing::info!(
+                tags,
+                manifests,
+                is_whole = outcome.is_ok(),
+                "applied the retention rules"
+            );
+        }
+    }
+}
+
+/// Collects garbage when no process has done so for that long.
 async fn collect(registry: Registry, every: Duration) {
-    let mut due = every;
+    let mut due = FIRST.min(every);
     loop {
         tokio::time::sleep(due).await;
         due = match registry.last_collection().await {
             Ok(Some((age, _))) if age < every => every.saturating_sub(age),
             Ok(_) => {
-                if let Err(error) = registry.retain().await {
-                    tracing::warn!(%error, "failed to apply the retention rules");
-                }
                 // However long it takes: it goes on beside everything else.
                 if let Err(error) = registry.collect(Actor::default()).await {
                     tracing::warn!(%error, "failed to collect garbage");

@@ -56,7 +56,11 @@ pub(super) fn run(
 
 async fn apply(settings: &Settings) -> anyhow::Result<DeletedByRules> {
     match App::open(settings).await {
-        Ok(app) => Ok(app.registry.retain().await?),
+        Ok(app) => {
+            let mut deleted = DeletedByRules::default();
+            app.registry.retain(&mut deleted).await?;
+            Ok(deleted)
+        }
         Err(AppError::Locked { .. }) => Ok(request_retention(&settings.server.data).await?),
         Err(error) => Err(error.into()),
     }

@@ -9,8 +9,8 @@ use super::cache::FoundBlob;
 use super::columns::{cid, parsed, signed, unsigned};
 use super::connection::{Connection, on};
 use super::{
-    BlobRow, Destination, Index, Lookup, NewBlob, Result, Writer, blocks, manifests, repositories,
-    usage,
+    BlobRow, Destination, Index, IndexError, IndexErrorKind, Lookup, NewBlob, Result, Writer,
+    blocks, manifests, repositories, usage,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
@@ -345,6 +345,9 @@ pub(super) fn is_small(new: &NewBlob) -> bool {
     new.blocks.len() <= 1 && new.aliases.iter().all(|alias| *alias == own)
 }
 
+/// How often a blob is given anew that a collection takes meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// Gives a stored blob to the repository under each of these names and its canonical one.
 async fn give(
     connection: &mut Connection,
@@ -355,29 +358,64 @@ async fn give(
 ) -> Result<()> {
     let repository = repositories::ensure(connection, destination, None, now).await?;
     let own = Digest::from(canonical);
-    let mut was_there = false;
-    for name in std::iter::once(&own).chain(aliases.iter().filter(|alias| **alias != own)) {
-        let insert = format!(
-            "INSERT INTO repository_blobs (repository, digest, canonical, unreferenced_since) \
-             VALUES ($1, $2, $3, {}) ON CONFLICT DO NOTHING",
-            connection.clock(),
-        );
-        let added = on!(connection, "giving a blob to a repository", db => {
-            sqlx::query(sqlx::AssertSqlSafe(insert))
-                .bind(repository)
-                .bind(name.to_string())
-                .bind(canonical.to_string())
-                .execute(db)
-                .await
-                .map(|done| done.rows_affected())
-        })?;
-        was_there |= added == 0;
-    }
-    // After the rows that are counted: those who wait for each other take them in the same order.
-    if was_there {
+    let aliases = aliases.iter().filter(|alias| **alias != own);
+    let names: Vec<&Digest> = std::iter::once(&own).chain(aliases).collect();
+    for _ in 0..ATTEMPTS {
+        let mut was_there = false;
+        for name in &names {
+            was_there |= !add_name(connection, repository, name, canonical).await?;
+        }
+        if !was_there {
+            return Ok(());
+        }
+        // After the rows that are counted: those who wait for each other take them in the same order.
         renew(connection, repository, &own).await?;
+        // A collection of another process may have had the rows, and taken them once this did not wait for them any more.
+        if names_of(connection, repository, canonical).await? >= names.len() {
+            return Ok(());
+        }
     }
-    Ok(())
+    let why = "a collection takes it each time";
+    Err(IndexError::new(IndexErrorKind::Unavailable, "giving a blob to a repository", why))
+}
+
+/// Gives a blob to a repository under a name; returns whether it had none of that name.
+async fn add_name(
+    connection: &mut Connection,
+    repository: i64,
+    name: &Digest,
+    canonical: CanonicalDigest,
+) -> Result<bool> {
+    let insert = format!(
+        "INSERT INTO repository_blobs (repository, digest, canonical, unreferenced_since) \
+         VALUES ($1, $2, $3, {}) ON CONFLICT DO NOTHING",
+        connection.clock(),
+    );
+    on!(connection, "giving a blob to a repository", db => {
+        sqlx::query(sqlx::AssertSqlSafe(insert))
+            .bind(repository)
+            .bind(name.to_string())
+            .bind(canonical.to_string())
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected() > 0)
+    })
+}
+
+/// Counts the names by which a repository has a blob.
+async fn names_of(
+    connection: &mut Connection,
+    repository: i64,
+    canonical: CanonicalDigest,
+) -> Result<usize> {
+    let count: i64 = on!(connection, "counting the names of a blob", db => sqlx::query_scalar(
+        "SELECT COUNT(*) FROM repository_blobs WHERE repository = $1 AND canonical = $2",
+    )
+    .bind(repository)
+    .bind(canonical.to_string())
+    .fetch_one(db)
+    .await)?;
+    Ok(usize::try_from(count).unwrap_or_default())
 }
 
 /// Moves the time of a blob to now, if it has one.

@@ -162,20 +162,33 @@ pub(super) async fn collectable(
     Ok(collectable)
 }
 
+/// How many manifests with foreign layers are read at a time: each may have some megabytes.
+const MANIFESTS_AT_ONCE: i64 = 8;
+
+/// A manifest that may name layers which need not be in the registry: its digest, its media type and its bytes.
+pub type WithForeignLayers = (CanonicalDigest, String, Bytes);
+
 pub(super) async fn with_foreign_layers(
     connection: &mut Connection,
     repository: &RepositoryName,
-) -> Result<Vec<(String, Bytes)>> {
-    let rows: Vec<(String, Vec<u8>)> = on!(connection, "listing manifests with foreign layers", db =>
+    last: Option<&CanonicalDigest>,
+) -> Result<Vec<WithForeignLayers>> {
+    let rows: Vec<(String, String, Vec<u8>)> = on!(connection, "listing manifests with foreign layers", db =>
         sqlx::query_as(
-            "SELECT rm.media_type, m.bytes FROM repositories r \
+            "SELECT rm.canonical, rm.media_type, m.bytes FROM repositories r \
              JOIN repository_manifests rm ON rm.repository = r.id AND rm.has_foreign_layers <> 0 \
-             JOIN manifests m ON m.digest = rm.canonical WHERE r.name = $1",
+             JOIN manifests m ON m.digest = rm.canonical WHERE r.name = $1 AND rm.canonical > $2 \
+             ORDER BY rm.canonical LIMIT $3",
         )
         .bind(repository.as_str())
+        .bind(last.map(ToString::to_string).unwrap_or_default())
+        .bind(MANIFESTS_AT_ONCE)
         .fetch_all(db)
         .await)?;
-    Ok(rows.into_iter().map(|(media_type, bytes)| (media_type, bytes.into())).collect())
+    let read = |(digest, media_type, bytes): (String, String, Vec<u8>)| {
+        Ok((parsed(&digest)?, media_type, bytes.into()))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// Finds content that no repository has, but for blobs that no manifest has named since before `named_since`.

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
-
-use super::collectable::{self, Collectable, DIGESTS_AT_ONCE, FreeContent};
+use super::collectable::{self, Collectable, DIGESTS_AT_ONCE, FreeContent, WithForeignLayers};
 use super::columns::{parsed, unsigned};
 use super::connection::on;
 use super::statement::Statement;
@@ -43,13 +41,14 @@ impl Writer {
         collectable::collectable(connection, pairs, before, is_locking).await
     }
 
-    /// Lists the manifests of a repository that may name layers which need not be in the registry: media types and
-    /// bytes.
+    /// Lists manifests of a repository that may name layers which need not be in the registry: some of them after `last`,
+    /// by digest; none at the end.
     pub async fn manifests_with_foreign_layers(
         &mut self,
         repository: &RepositoryName,
-    ) -> Result<Vec<(String, Bytes)>> {
-        collectable::with_foreign_layers(self.connection(), repository).await
+        last: Option<&CanonicalDigest>,
+    ) -> Result<Vec<WithForeignLayers>> {
+        collectable::with_foreign_layers(self.connection(), repository, last).await
     }
 
     /// Takes blobs from a repository, under these names.

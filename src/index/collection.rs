@@ -5,10 +5,9 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use sqlx::QueryBuilder;
 
-use super::collectable::{self, Collectable, DIGESTS_AT_ONCE, FreeContent};
+use super::collectable::{self, Collectable, DIGESTS_AT_ONCE, FreeContent, WithForeignLayers};
 use super::columns::{parsed, unsigned};
 use super::connection::on;
 use super::{Index, Result};
@@ -192,8 +191,9 @@ impl Index {
     pub async fn manifests_with_foreign_layers(
         &self,
         repository: &RepositoryName,
-    ) -> Result<Vec<(String, Bytes)>> {
-        collectable::with_foreign_layers(&mut self.read().await?, repository).await
+        last: Option<&CanonicalDigest>,
+    ) -> Result<Vec<WithForeignLayers>> {
+        collectable::with_foreign_layers(&mut self.read().await?, repository, last).await
     }
 
     /// Returns those of the digests that no repository would have once those blobs are taken that no manifest has named

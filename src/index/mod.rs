@@ -70,7 +70,7 @@ pub use accounts::{
     Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepositories, SeenRepository,
     SetupCode, SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
 };
-pub use collectable::{Collectable, FreeContent};
+pub use collectable::{Collectable, FreeContent, WithForeignLayers};
 pub use collecting::Forgettable;
 pub use collection::{LastCollection, Unreferenced, UnreferencedPage, WithinGrace};
 pub use database::Index;

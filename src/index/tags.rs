@@ -80,7 +80,8 @@ impl Index {
 }
 
 impl Writer {
-    /// Tells whether a manifest of a repository has had no tag and been in no index since before that time.
+    /// Tells whether a manifest of a repository has had no tag and been in no index since before that time, and refers to
+    /// none that is there.
     pub async fn is_untagged_before(
         &mut self,
         repository: &RepositoryName,
@@ -90,7 +91,10 @@ impl Writer {
         let connection = self.connection();
         let found: Option<i64> = on!(connection, "finding a manifest without a tag", db => sqlx::query_scalar(
             "SELECT m.untagged_since FROM repositories r JOIN repository_manifests m ON m.repository = r.id \
-             WHERE r.name = $1 AND m.canonical = $2 AND m.untagged_since < $3",
+             WHERE r.name = $1 AND m.canonical = $2 AND m.untagged_since < $3 AND NOT EXISTS ( \
+             SELECT 1 FROM manifest_edges e CROSS JOIN manifest_names n \
+             WHERE e.repository = m.repository AND e.canonical = m.canonical AND e.kind = 'subject' \
+             AND n.repository = e.repository AND n.digest = e.target)",
         )
         .bind(repository.as_str())
         .bind(manifest.to_string())
@@ -138,8 +142,8 @@ impl Writer {
         Ok(tags)
     }
 
-    /// Returns when a tag came to point to what it does, in milliseconds since the Unix epoch; less than zero where nobody
-    /// knows that, and it has done so since then at least. None if it is absent.
+    /// Returns when a tag was last pointed to what it points to, by the database's clock in milliseconds since the Unix
+    /// epoch; less than zero where nobody knows that, and it has pointed there since then at least. None if it is absent.
     pub async fn tag_moved(
         &mut self,
         repository: &RepositoryName,
@@ -156,28 +160,47 @@ impl Writer {
         .await)
     }
 
-    /// Points a tag to a manifest, at that time, as [`tag_moved`](Self::tag_moved) returns it. Fails if the repository does
-    /// not have that.
+    /// Points a tag to a manifest, now. Fails if the repository does not have that.
     pub async fn put_tag(
         &mut self,
         repository: &RepositoryName,
         tag: &Tag,
         target: &TagRow,
-        now: i64,
+    ) -> Result<()> {
+        self.point(repository, tag, target, "").await
+    }
+
+    /// The same of a tag that has pointed there since nobody knows when.
+    pub async fn put_tag_of_unknown_time(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        target: &TagRow,
+    ) -> Result<()> {
+        self.point(repository, tag, target, "-").await
+    }
+
+    /// Points a tag to a manifest, at the database's time with that sign.
+    async fn point(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        target: &TagRow,
+        sign: &str,
     ) -> Result<()> {
         self.write(async |connection| {
-            let store = Statement::new(
-                "storing a tag",
+            let text = format!(
                 "INSERT INTO tags (repository, name, digest, canonical, updated) \
-                 VALUES ((SELECT id FROM repositories WHERE name = $1), $2, $3, $4, $5) \
+                 VALUES ((SELECT id FROM repositories WHERE name = $1), $2, $3, $4, {sign}{}) \
                  ON CONFLICT (repository, name) DO UPDATE SET \
                  digest = excluded.digest, canonical = excluded.canonical, updated = excluded.updated",
-            )
-            .bind(repository.as_str())
-            .bind(tag.as_str())
-            .bind(target.digest.to_string())
-            .bind(target.canonical.to_string())
-            .bind(now);
+                connection.clock(),
+            );
+            let store = Statement::new("storing a tag", &text)
+                .bind(repository.as_str())
+                .bind(tag.as_str())
+                .bind(target.digest.to_string())
+                .bind(target.canonical.to_string());
             connection.run(store).await
         })
         .await

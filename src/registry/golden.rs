@@ -33,6 +33,7 @@ fn intents_of_version_0_are_what_they_were() {
         by_tag,
         condition,
         guard: Guard::default(),
+        is_adopted: false,
         identity: None,
     };
     let unless = |expected| Condition { only_if: None, unless: Some(expected) };

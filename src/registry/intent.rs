@@ -30,6 +30,9 @@ pub(super) enum Intent {
         condition: Condition,
         #[serde(default, skip_serializing_if = "Guard::is_none")]
         guard: Guard,
+        /// Whether it was there before, so that nobody knows since when its tags point to it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_adopted: bool,
         /// Which repository the push was allowed for, if it was there; none: it is made if need be.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         identity: Option<RepositoryIdentity>,

@@ -77,6 +77,7 @@ impl Registry {
             by_tag: matches!(reference, Reference::Tag(_)),
             condition,
             guard,
+            is_adopted: false,
             identity: grant.identity(),
         };
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);

@@ -163,7 +163,7 @@ impl Intent {
         edits: &[TreeEdit],
     ) -> Result<()> {
         match self {
-            Self::PutManifest { repository, manifest, digest, tags, .. } => {
+            Self::PutManifest { repository, manifest, digest, tags, is_adopted, .. } => {
                 let Some(found) = document else {
                     return Err(RegistryError::Record(format!("{manifest} was not read")));
                 };
@@ -173,7 +173,11 @@ impl Intent {
                 writer.put_manifest_in(tree, repository, &row, now()).await?;
                 let target = TagRow { digest: *digest, canonical: *manifest };
                 for tag in tags {
-                    writer.put_tag(repository, tag, &target, now()).await?;
+                    if *is_adopted {
+                        writer.put_tag_of_unknown_time(repository, tag, &target).await?;
+                    } else {
+                        writer.put_tag(repository, tag, &target).await?;
+                    }
                 }
             }
             Self::DeleteTag { repository, tag, .. } => writer.remove_tag(repository, tag).await?,

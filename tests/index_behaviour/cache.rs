@@ -32,7 +32,7 @@ async fn what_was_found_is_gone_once_it_was_removed(home: Home) -> Outcome {
         home.index.record_blob(&mine, &blob("layer"), NOW).await?;
         let mut writer = home.index.lock().await?;
         give(&mut writer, &mine, "image", &manifest("image")).await?;
-        writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+        writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
         for index in [&home.index, &other, &home.index, &other] {
             // A file has one process; the second one of this case only stands for it.
             if index.is_shared() || Arc::ptr_eq(index, &home.index) {
@@ -87,7 +87,7 @@ async fn check_moves(writing: &Arc<Index>, reading: &Arc<Index>) -> Outcome {
             given.media_type = media_type(number);
             writer.begin().await?;
             give(&mut writer, &mine, image, &given).await?;
-            writer.put_tag(&mine, &tag("v1"), &target(image), NOW).await?;
+            writer.put_tag(&mine, &tag("v1"), &target(image)).await?;
             writer.commit().await?;
             begin.store(number, Ordering::SeqCst);
             if number.is_multiple_of(50) {
@@ -161,7 +161,7 @@ async fn many_look_ups_share_each_query_of_the_version(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
     drop(writer);
     let before = reads_of_the_clock(&home).await?;
     let tasks = (0..TASKS).map(|_| {
@@ -189,7 +189,7 @@ async fn memory_ends_with_the_connection_that_it_was_seen_by(home: Home) -> Outc
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
     drop(writer);
     for _ in 0..3 {
         assert!(home.index.tagged_manifest(&mine, &tag("v1")).await?.is_some());

@@ -94,7 +94,7 @@ async fn a_writer_dropped_in_a_transaction_leaves_nothing(home: Home) -> Outcome
         let mut writer = home.index.lock().await?;
         writer.begin().await?;
         give(&mut writer, &mine, "image", &manifest("image")).await?;
-        writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+        writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
         drop(writer);
         let mut writer = timeout(LONG, home.index.lock()).await??;
         assert_eq!(writer.tag(&mine, &tag("v1")).await?, None);
@@ -130,7 +130,7 @@ async fn a_transaction_is_seen_as_a_whole_and_only_when_committed(home: Home) ->
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
     assert!(writer.manifest(&mine, &sha256("image")).await?.is_some(), "its own writes");
     assert_eq!(writer.tag(&mine, &tag("v1")).await?, Some(target("image")));
     assert_eq!(home.index.tagged_manifest(&mine, &tag("v1")).await?, None);
@@ -178,13 +178,13 @@ async fn a_transaction_in_which_a_call_failed_is_not_committed(home: Home) -> Ou
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    let put = writer.put_tag(&mine, &tag("v1"), &target("absent"), NOW).await;
+    let put = writer.put_tag(&mine, &tag("v1"), &target("absent")).await;
     assert!(writer.commit().await.is_err(), "{put:?}");
     writer.rollback().await?;
     assert_eq!(home.index.version().await?, version);
     assert!(!home.index.repository_exists(&mine).await?);
     writer.begin().await?;
-    let put = writer.put_tag(&mine, &tag("v1"), &target("absent"), NOW).await;
+    let put = writer.put_tag(&mine, &tag("v1"), &target("absent")).await;
     assert!(put.is_err() || writer.flush().await.is_err());
     assert!(writer.commit().await.is_err());
     writer.rollback().await?;

@@ -133,10 +133,10 @@ async fn removing_a_manifest_removes_names_edges_and_tags(home: Home) -> Outcome
     let mut writer = home.index.lock().await?;
     for repository in [&mine, &other] {
         give(&mut writer, repository, "image", &new).await?;
-        writer.put_tag(repository, &tag("v1"), &target("image"), NOW).await?;
+        writer.put_tag(repository, &tag("v1"), &target("image")).await?;
     }
     give(&mut writer, &mine, "kept", &manifest("kept")).await?;
-    writer.put_tag(&mine, &tag("v2"), &target("kept"), NOW).await?;
+    writer.put_tag(&mine, &tag("v2"), &target("kept")).await?;
     for _ in 0..2 {
         writer.remove_manifest(&mine, &canonical("image")).await?;
         for name in [sha256("image"), sha512("image")] {

@@ -170,7 +170,7 @@ async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     let mut new = manifest("image");
     new.edges.push(edge(EdgeKind::Blob, sha256("layer")));
     give(&mut writer, &mine, "image", &new).await?;
-    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
     writer.add_node_refs(Public, &[(cid("node"), 1)], NOW).await?;
     writer.set_root(Public, &cid("root"), 0).await?;
     let version = home.index.version().await?;

@@ -34,7 +34,7 @@ async fn fill(index: &Index) -> Outcome {
     let mut writer = index.lock().await?;
     writer.begin().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
     writer.commit().await?;
     Ok(())
 }

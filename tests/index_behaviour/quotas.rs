@@ -61,12 +61,12 @@ async fn a_ledger_counts_each_content_once_and_only_what_a_manifest_names(home: 
         )
         .await?;
         writer.set_linked(holder, &[sha256("layer"), sha512("layer")], true).await?;
-        writer.put_tag(holder, &tag("v1"), &target("image"), NOW).await?;
+        writer.put_tag(holder, &tag("v1"), &target("image")).await?;
     }
     let named = Usage { bytes: 10, unreferenced: 5, repositories: 2, tags: 2 };
     assert_eq!(usage(&home, "team").await?, named, "the layer and the manifest, once each");
-    writer.put_tag(&app, &tag("v1"), &target("image"), NOW).await?;
-    writer.put_tag(&app, &tag("v2"), &target("image"), NOW).await?;
+    writer.put_tag(&app, &tag("v1"), &target("image")).await?;
+    writer.put_tag(&app, &tag("v2"), &target("image")).await?;
     assert_eq!(usage(&home, "team").await?, Usage { tags: 3, ..named });
 
     writer.remove_manifest(&app, &canonical("image")).await?;
@@ -120,7 +120,7 @@ async fn a_ledger_is_what_the_rows_come_to_whatever_is_changed(home: Home) -> Ou
                     7 => writer.forget_unlinked(holder).await?,
                     _ if writer.manifest(holder, &names[0]).await?.is_some() => {
                         let name = tag(["v1", "v2"][numbers.below(2)]);
-                        writer.put_tag(holder, &name, &target(text), NOW).await?;
+                        writer.put_tag(holder, &name, &target(text)).await?;
                     }
                     _ => writer.remove_tag(holder, &tag("v1")).await?,
                 }

@@ -27,10 +27,10 @@ async fn tags_are_listed_bytewise_page_by_page(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
     for name in ["b", "a", "B", "_", "1.10", "1.9", "1-0", "latest"] {
-        writer.put_tag(&mine, &tag(name), &target("image"), NOW).await?;
+        writer.put_tag(&mine, &tag(name), &target("image")).await?;
     }
     give(&mut writer, &repository("other"), "image", &manifest("image")).await?;
-    writer.put_tag(&repository("other"), &tag("elsewhere"), &target("image"), NOW).await?;
+    writer.put_tag(&repository("other"), &tag("elsewhere"), &target("image")).await?;
     let all = home.index.tags(&mine, None, 100).await?;
     let all: Vec<_> = all.iter().map(Tag::as_str).collect();
     assert_eq!(all, ["1-0", "1.10", "1.9", "B", "_", "a", "b", "latest"]);
@@ -49,7 +49,7 @@ async fn a_tag_moves_and_goes(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     for text in ["first", "second"] {
         give(&mut writer, &mine, text, &manifest(text)).await?;
-        writer.put_tag(&mine, &tag("v1"), &target(text), NOW).await?;
+        writer.put_tag(&mine, &tag("v1"), &target(text)).await?;
         assert_eq!(writer.tag(&mine, &tag("v1")).await?, Some(target(text)));
         let found = home.index.tagged_manifest(&mine, &tag("v1")).await?;
         assert_eq!(found.map(|found| found.bytes), Some(stored_manifest(text).bytes));
@@ -73,7 +73,7 @@ async fn a_read_after_a_move_sees_it(home: Home) -> Outcome {
     for text in &texts {
         give(&mut writer, &mine, text, &manifest(text)).await?;
     }
-    writer.put_tag(&mine, &v1, &target(&texts[0]), NOW).await?;
+    writer.put_tag(&mine, &v1, &target(&texts[0])).await?;
     let moved = AtomicUsize::new(0);
     let read = async || {
         let mut reads = 0;
@@ -90,7 +90,7 @@ async fn a_read_after_a_move_sees_it(home: Home) -> Outcome {
     };
     let mut write = async || {
         for (number, text) in texts.iter().enumerate().skip(1) {
-            writer.put_tag(&mine, &v1, &target(text), NOW).await?;
+            writer.put_tag(&mine, &v1, &target(text)).await?;
             moved.store(number, Ordering::SeqCst);
         }
         Outcome::Ok(())
@@ -106,8 +106,8 @@ async fn a_tag_remembers_the_name_that_it_was_tagged_by(home: Home) -> Outcome {
     both.aliases.push(sha512("image"));
     give(&mut writer, &mine, "image", &both).await?;
     let long = TagRow { digest: sha512("image"), canonical: canonical("image") };
-    writer.put_tag(&mine, &tag("long"), &long, NOW).await?;
-    writer.put_tag(&mine, &tag("short"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("long"), &long).await?;
+    writer.put_tag(&mine, &tag("short"), &target("image")).await?;
     for (name, digest) in [("long", sha512("image")), ("short", sha256("image"))] {
         let found = home.index.tagged_manifest(&mine, &tag(name)).await?.ok_or("no manifest")?;
         assert_eq!((found.digest, found.canonical), (digest, canonical("image")));
@@ -119,10 +119,10 @@ async fn a_tag_needs_a_manifest_of_its_repository(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     give(&mut writer, &repository("other"), "image", &manifest("image")).await?;
-    assert!(writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await.is_err());
+    assert!(writer.put_tag(&mine, &tag("v1"), &target("image")).await.is_err());
     assert_eq!(home.index.tags(&mine, None, 9).await?, []);
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image")).await?;
     assert_eq!(home.index.tags(&mine, None, 9).await?, [tag("v1")]);
     Ok(())
 }
@@ -134,9 +134,9 @@ async fn tags_of_a_manifest_are_found_under_whatever_name(home: Home) -> Outcome
         give(&mut writer, &mine, text, &manifest(text)).await?;
     }
     let long = TagRow { digest: sha512("image"), canonical: canonical("image") };
-    writer.put_tag(&mine, &tag("z"), &target("image"), NOW).await?;
-    writer.put_tag(&mine, &tag("a"), &long, NOW).await?;
-    writer.put_tag(&mine, &tag("m"), &target("another"), NOW).await?;
+    writer.put_tag(&mine, &tag("z"), &target("image")).await?;
+    writer.put_tag(&mine, &tag("a"), &long).await?;
+    writer.put_tag(&mine, &tag("m"), &target("another")).await?;
     let found = writer.tags_of(&mine, &canonical("image")).await?;
     assert_eq!(found, [(tag("a"), long), (tag("z"), target("image"))]);
     assert_eq!(writer.tags_of(&repository("none"), &canonical("image")).await?, []);

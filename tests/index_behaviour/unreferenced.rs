@@ -141,11 +141,11 @@ async fn a_manifest_is_untagged_until_a_tag_or_an_index_names_it(home: Home) -> 
     a_moment().await;
     assert!(index.renewed_manifest(&app, &sha256("image")).await?.is_some());
     assert!(untagged_since(index, "image").await > pushed);
-    writer.put_tag(&app, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&app, &tag("v1"), &target("image")).await?;
     assert_eq!(untagged_since(index, "image").await, None);
     let children = vec![edge(EdgeKind::Child, sha256("image"))];
     give(&mut writer, &app, "index", &image(children, "index")).await?;
-    writer.put_tag(&app, &tag("v1"), &target("other"), NOW).await?;
+    writer.put_tag(&app, &tag("v1"), &target("other")).await?;
     assert_eq!(untagged_since(index, "image").await, None, "the index names it");
     assert_eq!(untagged_since(index, "other").await, None, "the tag names it");
     let before = index.now().await?;
@@ -154,7 +154,7 @@ async fn a_manifest_is_untagged_until_a_tag_or_an_index_names_it(home: Home) -> 
     for text in ["image", "other"] {
         assert!(untagged_since(index, text).await >= Some(before), "{text}");
     }
-    writer.put_tag(&app, &tag("v2"), &target("image"), NOW).await?;
+    writer.put_tag(&app, &tag("v2"), &target("image")).await?;
     assert!(index.renewed_manifest(&app, &sha256("image")).await?.is_some());
     assert_eq!(untagged_since(index, "image").await, None);
     Ok(())
@@ -243,7 +243,7 @@ async fn times_are_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outc
                 let label = numbers.below(3);
                 if model.manifests.contains_key(&number) {
                     let tag = tag(&format!("v{label}"));
-                    writer.put_tag(name, &tag, &target(&text), NOW).await?;
+                    writer.put_tag(name, &tag, &target(&text)).await?;
                     model.tags.insert(label, number);
                 }
             }

@@ -174,9 +174,9 @@ async fn a_whole_repository_is_what_its_tree_has(home: Home) -> Outcome {
     image.edges =
         vec![edge(EdgeKind::Blob, sha512("layer")), edge(EdgeKind::Subject, sha256("subject"))];
     give(&mut writer, &app, "image", &image).await?;
-    writer.put_tag(&app, &tag("v1"), &target("image"), NOW).await?;
+    writer.put_tag(&app, &tag("v1"), &target("image")).await?;
     let by_sha512 = TagRow { digest: sha512("image"), ..target("image") };
-    writer.put_tag(&app, &tag("v2"), &by_sha512, NOW).await?;
+    writer.put_tag(&app, &tag("v2"), &by_sha512).await?;
     writer.set_linked(&app, &[sha256("layer"), sha512("layer")], true).await?;
     let whole = writer.whole_repository(&app).await?;
     let mut contents: Vec<_> = whole.contents.iter().map(|row| row.canonical.to_string()).collect();

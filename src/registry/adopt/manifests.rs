@@ -74,6 +74,7 @@ impl Adoption<'_> {
                     by_tag: false,
                     condition: Condition::default(),
                     guard: Guard::default(),
+                    is_adopted: true,
                     identity: None,
                 };
                 let record = serde_json::to_vec(&intent)?;

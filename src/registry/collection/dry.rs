@@ -28,8 +28,17 @@ impl Registry {
             planned.candidates += pairs.len() as u64;
             for row in self.index.collectable(&pairs, before).await? {
                 if !foreign.contains_key(&row.repository) {
-                    let found = self.index.manifests_with_foreign_layers(&row.repository).await?;
-                    foreign.insert(row.repository.clone(), foreign_layers(&found));
+                    let (mut layers, mut last) = (HashSet::new(), None);
+                    loop {
+                        let page = self
+                            .index
+                            .manifests_with_foreign_layers(&row.repository, last.as_ref());
+                        let page = page.await?;
+                        let Some((end, ..)) = page.last() else { break };
+                        last = Some(*end);
+                        layers.extend(foreign_layers(&page));
+                    }
+                    foreign.insert(row.repository.clone(), layers);
                 }
                 if row.names.iter().any(|name| foreign[&row.repository].contains(name)) {
                     continue;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::events::COLLECT;
 use super::super::intent::Planned;
 use super::super::{Result, deletion};
-use crate::index::{Actor, Collectable, NewEvent, Writer};
+use crate::index::{Actor, Collectable, NewEvent, WithForeignLayers, Writer};
 use crate::oci::{CanonicalDigest, Descriptor, Digest, Manifest, RepositoryName};
 use crate::storage::TreeEdit;
 
@@ -94,11 +94,20 @@ async fn collectable(
     }
     let mut rows = writer.collectable(blobs, before).await?;
     let mut foreign: HashMap<RepositoryName, HashSet<Digest>> = HashMap::new();
+    let candidates: HashSet<&Digest> = rows.iter().flat_map(|row| &row.names).collect();
     for row in &rows {
-        if !foreign.contains_key(&row.repository) {
-            let found = writer.manifests_with_foreign_layers(&row.repository).await?;
-            foreign.insert(row.repository.clone(), foreign_layers(&found));
+        if foreign.contains_key(&row.repository) {
+            continue;
         }
+        let (mut layers, mut last) = (HashSet::new(), None);
+        loop {
+            let page = writer.manifests_with_foreign_layers(&row.repository, last.as_ref()).await?;
+            let Some((end, ..)) = page.last() else { break };
+            last = Some(*end);
+            let named = foreign_layers(&page).into_iter();
+            layers.extend(named.filter(|layer| candidates.contains(&layer)));
+        }
+        foreign.insert(row.repository.clone(), layers);
     }
     rows.retain(|row| {
         let layers = foreign.get(&row.repository);
@@ -107,10 +116,10 @@ async fn collectable(
     Ok(rows)
 }
 
-/// Returns the digests of layers that need not be in the registry, out of manifests with their media types.
-pub(super) fn foreign_layers(manifests: &[(String, bytes::Bytes)]) -> HashSet<Digest> {
+/// Returns the digests of layers that need not be in the registry, out of manifests.
+pub(super) fn foreign_layers(manifests: &[WithForeignLayers]) -> HashSet<Digest> {
     let mut layers = HashSet::new();
-    for (media_type, bytes) in manifests {
+    for (_, media_type, bytes) in manifests {
         let Ok(manifest) = Manifest::parse(bytes, Some(media_type)) else { continue };
         let foreign = manifest.blobs.iter().filter(|blob| Descriptor::is_foreign(blob));
         layers.extend(foreign.map(|blob| blob.digest));

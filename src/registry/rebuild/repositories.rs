@@ -178,9 +178,8 @@ impl Rebuild<'_> {
         let mut tagged_by =
             tag.index.iter().filter(|link| link.target == Some(canonical)).map(|link| link.name);
         let digest = tagged_by.find(|digest| names.contains(digest)).unwrap_or(canonical.into());
-        // Nobody knows when it moved: it has been there since now at least.
-        let since = now().saturating_neg();
-        writer.put_tag(name, &tag.current.name, &TagRow { digest, canonical }, since).await?;
+        let target = TagRow { digest, canonical };
+        writer.put_tag_of_unknown_time(name, &tag.current.name, &target).await?;
         self.result.tags += 1;
         Ok(())
     }

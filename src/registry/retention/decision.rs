@@ -54,13 +54,14 @@ impl Clock {
 }
 
 impl Retention {
-    /// Decides on all tags of a repository. `is_there` tells whether the repository has a manifest of a digest.
+    /// Decides on all tags of a repository. `goes_with` tells whether a tag for referrers goes with its subject: at no other
+    /// time does one go.
     pub(super) fn decide(
         &self,
         repository: &RepositoryName,
         tags: &[TagState],
         clock: Clock,
-        is_there: impl Fn(&Digest) -> bool,
+        goes_with: impl Fn(&Fallback) -> bool,
     ) -> Vec<Decision> {
         let deleting: Vec<(usize, &RetentionRule)> =
             self.about(repository).filter(|(_, rule)| rule.deletes_tags()).collect();
@@ -77,22 +78,23 @@ impl Retention {
             if let Some(rule) = self.protecting(repository, &state.tag) {
                 return outcome(true, Some(rule), "protected".to_owned());
             }
-            if deleting.is_empty() {
+            let fallback = Fallback::read(&state.tag);
+            if deleting.is_empty() && fallback.is_none() {
                 return outcome(true, None, "no rule deletes tags of this repository".to_owned());
             }
             if clock.is_within(state.moved, clock.grace) {
                 return outcome(true, None, "younger than `gc.grace`".to_owned());
-            }
-            if let Some(Fallback { subject }) = Fallback::read(&state.tag) {
-                let stays = is_there(&subject);
-                let word = if stays { "stays" } else { "is gone" };
-                return outcome(stays, None, format!("its subject {word}"));
             }
             let named = self
                 .about(repository)
                 .find(|(_, rule)| rule.keep_tags.iter().any(|pattern| pattern.matches(&state.tag)));
             if let Some((rule, _)) = named {
                 return outcome(true, Some(rule), "named by `keep_tags`".to_owned());
+            }
+            if let Some(fallback) = fallback {
+                let stays = !goes_with(&fallback);
+                let why = if stays { "follows its subject" } else { "its subject goes" };
+                return outcome(stays, None, why.to_owned());
             }
             let mut goes = None;
             for ((number, rule), ranks) in deleting.iter().zip(&ranks) {

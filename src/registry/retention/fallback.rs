@@ -6,11 +6,14 @@ use crate::oci::{Digest, Tag};
 /// What cosign puts behind such a tag.
 const ENDINGS: [&str; 3] = [".sig", ".att", ".sbom"];
 
+/// How many digits of a digest such a tag has at most.
+const DIGITS: usize = 64;
+
 /// Such a tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fallback {
-    /// What it refers to.
-    pub(super) subject: Digest,
+    /// How the digest that it is about begins.
+    subject: String,
 }
 
 impl Fallback {
@@ -19,8 +22,15 @@ impl Fallback {
         let text = tag.as_str();
         let text = ENDINGS.iter().find_map(|ending| text.strip_suffix(ending)).unwrap_or(text);
         let (algorithm, hex) = text.split_once('-')?;
-        let subject = format!("{algorithm}:{hex}").parse().ok()?;
-        Some(Self { subject })
+        let is_cut = algorithm == "sha512" && hex.len() == DIGITS;
+        let whole = if is_cut { hex.repeat(2) } else { hex.to_owned() };
+        format!("{algorithm}:{whole}").parse::<Digest>().ok()?;
+        Some(Self { subject: format!("{algorithm}:{hex}") })
+    }
+
+    /// Tells whether it is about a digest.
+    pub(super) fn is_about(&self, digest: &Digest) -> bool {
+        digest.to_string().starts_with(&self.subject)
     }
 }
 
@@ -40,14 +50,16 @@ mod tests {
             (format!("sha256-{hex}.zip"), false),
             (format!("sha256-{}", &hex[1..]), false),
             (format!("sha256_{hex}"), false),
+            (format!("sha512-{hex}"), true),
+            (format!("sha512-{}", &hex[1..]), false),
             (format!("md5-{hex}"), false),
             ("v1".to_owned(), false),
         ] {
             let found = Fallback::read(&tag.parse().unwrap());
             assert_eq!(found.is_some(), expected, "{tag}");
-            if let Some(found) = found {
-                assert_eq!(found.subject.to_string(), format!("sha256:{hex}"));
-            }
+            let digest = format!("sha256:{hex}").parse().unwrap();
+            let is_about = found.is_some_and(|found| found.is_about(&digest));
+            assert_eq!(is_about, expected && tag.starts_with("sha256"), "{tag}");
         }
     }
 }

@@ -8,11 +8,12 @@ mod refused;
 mod rules;
 mod tag_pattern;
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::collection::lag;
 use super::intent::Intent;
 use super::{Condition, Expected, Registry, RegistryError, Result};
 use crate::index::Actor;
@@ -49,59 +50,94 @@ pub struct DeletedByRules {
     pub manifests: u64,
 }
 
+/// The repositories that rules are about, a page at a time.
+#[derive(Default)]
+struct Names {
+    page: VecDeque<RepositoryName>,
+    /// The last one that was read.
+    last: Option<RepositoryName>,
+    is_end: bool,
+}
+
 impl Registry {
     /// Passes on what the rules come to, for one repository that a rule is about after the other; changes nothing.
     ///
     /// # Errors
     /// Those of the index.
     pub async fn plan_retention(&self, mut each: impl FnMut(RetentionPlan)) -> Result<()> {
-        let mut last = None;
-        while let Some(plan) = self.next_plan(&mut last).await? {
-            each(plan);
+        let mut names = Names::default();
+        while let Some(name) = self.next_name(&mut names).await? {
+            each(self.plan_for(name).await?);
         }
         Ok(())
     }
 
-    /// Deletes what goes by the rules. What a client has changed meanwhile stays.
+    /// Deletes what goes by the rules, and counts it. What a client has changed meanwhile stays. Dropped, it has done a part.
     ///
     /// # Errors
-    /// Those of the index and the storage.
-    pub async fn retain(&self) -> Result<DeletedByRules> {
-        let (mut last, mut retained) = (None, DeletedByRules::default());
-        while let Some(RetentionPlan { repository, tags, untagged }) =
-            self.next_plan(&mut last).await?
-        {
-            for Decision { tag, digest, rule, why, .. } in tags.into_iter().filter(|it| !it.stays) {
-                let condition =
-                    Condition { only_if: Some(Expected::OneOf(vec![digest])), unless: None };
-                let (repository, text) = (repository.clone(), format!("{repository}:{tag}"));
-                let unmoved_for = Some(millis(self.limits.collection_grace));
-                let guard = Guard { unmoved_for, ..Guard::default() };
-                let intent = Intent::DeleteTag { repository, tag, condition, guard };
-                if self.carried_out(intent).await? {
-                    tracing::info!(tag = text, %digest, rule, why, "deleted a tag by a retention rule");
-                    retained.tags += 1;
-                }
+    /// The last one of the index and the storage: after one it goes on with the next repository.
+    pub async fn retain(&self, deleted: &mut DeletedByRules) -> Result<()> {
+        let (mut names, mut outcome) = (Names::default(), Ok(()));
+        while let Some(name) = self.next_name(&mut names).await? {
+            let retained = self.retain_in(&name, deleted).await;
+            if let Err(error) = &retained {
+                tracing::warn!(repository = %name, %error, "failed to apply the retention rules");
             }
-            let after = self.limits.retention.untagged_after(&repository);
-            let Some(after) = after.map(|after| millis(after.max(self.limits.collection_grace)))
-            else {
-                continue;
+            outcome = retained.and(outcome);
+        }
+        outcome
+    }
+
+    async fn retain_in(&self, name: &RepositoryName, deleted: &mut DeletedByRules) -> Result<()> {
+        let RetentionPlan { tags, untagged, .. } = self.plan_for(name.clone()).await?;
+        let going = tags.into_iter().filter(|decision| !decision.stays);
+        let (followers, tags): (Vec<Decision>, Vec<Decision>) =
+            going.partition(|decision| Fallback::read(&decision.tag).is_some());
+        for decision in tags {
+            deleted.tags += u64::from(self.delete_tag(name, decision).await?);
+        }
+        let mut gone = Vec::new();
+        for canonical in untagged {
+            let untagged_for = self.untagged_after(name).map(millis);
+            let intent = Intent::DeleteManifest {
+                repository: name.clone(),
+                digest: canonical.into(),
+                condition: Condition::default(),
+                guard: Guard { untagged_for, ..Guard::default() },
             };
-            for canonical in untagged {
-                let intent = Intent::DeleteManifest {
-                    repository: repository.clone(),
-                    digest: canonical.into(),
-                    condition: Condition::default(),
-                    guard: Guard { untagged_for: Some(after), ..Guard::default() },
-                };
-                if self.carried_out(intent).await? {
-                    tracing::info!(%repository, digest = %canonical, "deleted a manifest without a tag by a retention rule");
-                    retained.manifests += 1;
-                }
+            if self.carried_out(intent).await? {
+                tracing::info!(repository = %name, digest = %canonical, "deleted a manifest without a tag by a retention rule");
+                deleted.manifests += 1;
+                gone.push(Digest::from(canonical));
             }
         }
-        Ok(retained)
+        for decision in followers {
+            let fallback = Fallback::read(&decision.tag);
+            if fallback.is_some_and(|it| gone.iter().any(|digest| it.is_about(digest))) {
+                deleted.tags += u64::from(self.delete_tag(name, decision).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a tag, unless it has moved; returns whether it did.
+    async fn delete_tag(&self, name: &RepositoryName, decision: Decision) -> Result<bool> {
+        let Decision { tag, digest, rule, why, .. } = decision;
+        let text = format!("{name}:{tag}");
+        let intent = Intent::DeleteTag {
+            repository: name.clone(),
+            tag,
+            condition: Condition { only_if: Some(Expected::OneOf(vec![digest])), unless: None },
+            guard: Guard {
+                unmoved_for: Some(millis(self.limits.collection_grace)),
+                ..Guard::default()
+            },
+        };
+        let is_done = self.carried_out(intent).await?;
+        if is_done {
+            tracing::info!(tag = text, %digest, rule, why, "deleted a tag by a retention rule");
+        }
+        Ok(is_done)
     }
 
     /// Makes a change; false where it was refused, since things have changed.
@@ -117,26 +153,29 @@ impl Registry {
         }
     }
 
-    /// Plans for the next repository that a rule is about.
-    async fn next_plan(&self, last: &mut Option<RepositoryName>) -> Result<Option<RetentionPlan>> {
+    /// Returns the next repository that a rule is about.
+    async fn next_name(&self, names: &mut Names) -> Result<Option<RepositoryName>> {
         let rules = &self.limits.retention;
-        if rules.rules.is_empty() {
-            return Ok(None);
-        }
         loop {
-            let after = last.as_ref().map(RepositoryName::as_str);
-            let names = self.index.repositories(None, after, AT_ONCE).await?;
-            if names.is_empty() {
+            if let Some(name) = names.page.pop_front() {
+                return Ok(Some(name));
+            }
+            if rules.rules.is_empty() || names.is_end {
                 return Ok(None);
             }
-            for name in names {
-                let is_meant = rules.about(&name).next().is_some();
-                *last = Some(name.clone());
-                if is_meant {
-                    return Ok(Some(self.plan_for(name).await?));
-                }
-            }
+            let last = names.last.as_ref().map(RepositoryName::as_str);
+            let page = self.index.repositories(None, last, AT_ONCE).await?;
+            names.is_end = page.len() < AT_ONCE as usize;
+            names.last = page.last().cloned();
+            names.page.extend(page.into_iter().filter(|name| rules.about(name).next().is_some()));
         }
+    }
+
+    /// After how long a manifest goes that has no tag: a renewal may be written a little late.
+    fn untagged_after(&self, repository: &RepositoryName) -> Option<Duration> {
+        let grace = self.limits.collection_grace;
+        let after = self.limits.retention.untagged_after(repository)?;
+        Some(after.max(grace) + lag(grace))
     }
 
     async fn plan_for(&self, repository: RepositoryName) -> Result<RetentionPlan> {
@@ -157,22 +196,17 @@ impl Registry {
                 break;
             }
         }
-        let mut present: HashSet<Digest> = HashSet::new();
-        for subject in states.iter().filter_map(|state| Fallback::read(&state.tag)) {
-            if self.index.manifest(&repository, &subject.subject).await?.is_some() {
-                present.insert(subject.subject);
-            }
-        }
-        let clock = Clock { now, grace: self.limits.collection_grace };
-        let tags = rules.decide(&repository, &states, clock, |digest| present.contains(digest));
-        let untagged = match rules.untagged_after(&repository) {
+        let untagged = match self.untagged_after(&repository) {
             Some(after) => {
-                let after = millis(after.max(self.limits.collection_grace));
-                let before = now.saturating_sub(after);
+                let before = now.saturating_sub(millis(after));
                 self.index.untagged_of(&repository, before, AT_ONCE).await?
             }
             None => Vec::new(),
         };
+        let clock = Clock { now, grace: self.limits.collection_grace };
+        let tags = rules.decide(&repository, &states, clock, |fallback| {
+            untagged.iter().any(|canonical| fallback.is_about(&Digest::from(*canonical)))
+        });
         Ok(RetentionPlan { repository, tags, untagged })
     }
 

@@ -125,3 +125,7 @@ UPDATE repository_manifests SET has_foreign_layers = 0 WHERE canonical IN (
     SELECT m.digest FROM manifests m WHERE NOT (position('foreign.'::BYTEA IN m.bytes) > 0 OR position('nondistributable.'::BYTEA IN m.bytes) > 0
     OR position('\x5c'::BYTEA IN m.bytes) > 0));
 CREATE INDEX repository_manifests_foreign ON repository_manifests (repository) WHERE has_foreign_layers <> 0;
+
+-- Tags that were there before have pointed where they do since nobody knows when: rebuilds of earlier versions took their
+-- own time for it.
+UPDATE tags SET updated = -milliseconds();

@@ -98,3 +98,7 @@ UPDATE repository_manifests SET has_foreign_layers = 0 WHERE canonical IN (
     SELECT m.digest FROM manifests m WHERE NOT (instr(m.bytes, CAST('foreign.' AS BLOB)) > 0 OR instr(m.bytes, CAST('nondistributable.' AS BLOB)) > 0
     OR instr(m.bytes, x'5c') > 0));
 CREATE INDEX repository_manifests_foreign ON repository_manifests (repository) WHERE has_foreign_layers <> 0;
+
+-- Tags that were there before have pointed where they do since nobody knows when: rebuilds of earlier versions took their
+-- own time for it.
+UPDATE tags SET updated = -CAST(unixepoch('subsec') * 1000 AS INTEGER);
