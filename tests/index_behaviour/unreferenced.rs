@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_manifest_is_untagged_until_a_tag_or_an_index_names_it),
         case(times_are_what_the_rows_come_to_whatever_is_changed),
         case(only_what_was_not_renewed_is_collectable_under_all_its_names),
+        case(what_is_mounted_while_a_collection_takes_it_is_there_afterwards),
         case(content_is_free_once_no_repository_has_it),
         case(what_an_earlier_version_left_has_a_full_period),
         case(one_process_collects_at_a_time),
@@ -277,6 +278,27 @@ async fn times_are_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outc
             assert!(of_it.is_superset(&model.untagged()), "seed {seed}, step {step}");
         }
     }
+    Ok(())
+}
+
+async fn what_is_mounted_while_a_collection_takes_it_is_there_afterwards(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    index.record_blob(&app, &blob("old"), NOW).await?;
+    a_moment().await;
+    let before = index.now().await?;
+    let mut writer = index.lock().await?;
+    writer.begin().await?;
+    let rows = writer.collectable(&[(app.clone(), canonical("old"))], before).await?;
+    assert_eq!(rows.len(), 1);
+    let taking = async {
+        sleep(Duration::from_millis(300)).await;
+        writer.remove_names(&app, &rows[0].names).await?;
+        writer.commit().await
+    };
+    let (mounted, taken) = tokio::join!(index.mount_blob(&app, &sha256("old"), NOW), taking);
+    taken?;
+    assert!(mounted?);
+    assert!(index.blob(&app, &sha256("old")).await?.is_some());
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use roadstead::oci::{Algorithm, Digest};
 use tempfile::TempDir;
 
 use crate::cli::push;
-use crate::common::{Process, Server, http, require_root, roadstead, run};
+use crate::common::{Process, Server, http, require_root, roadstead, run, succeed};
 use source::{Source, adopt, assert_well, blob, command, index_of, referrer_of, say};
 
 #[test]
@@ -80,6 +80,10 @@ fn what_is_adopted_is_what_was_pushed() {
         assert!(adopted.stdout.contains(" linked, 0 copied; 0 left out"), "{adopted}");
         assert_eq!(say(&data, &["root"]), source.root);
         assert_well(&data);
+        let mut dry = roadstead(["retention", "--dry-run"]);
+        dry.env("ROADSTEAD_RETENTION", r#"[{"repositories":["**"],"keep_last":0}]"#);
+        let dry = succeed(dry.env("ROADSTEAD_GC__GRACE", "1ms").arg("--data").arg(&data));
+        assert!(dry.contains("stays  long:v1  nobody knows when it moved (rule 1)"), "{dry}");
         let server = Server::start_on(&data);
         assert_eq!(answers(&server), before);
     }
