@@ -295,7 +295,8 @@ async fn what_is_mounted_while_a_collection_takes_it_is_there_afterwards(home: H
         writer.remove_names(&app, &rows[0].names).await?;
         writer.commit().await
     };
-    let (mounted, taken) = tokio::join!(index.mount_blob(&app, &sha256("old"), NOW), taking);
+    let digest = sha256("old");
+    let (mounted, taken) = tokio::join!(index.mount_blob(&app, &digest, NOW), taking);
     taken?;
     assert!(mounted?);
     assert!(index.blob(&app, &sha256("old")).await?.is_some());
