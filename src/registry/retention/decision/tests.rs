@@ -32,7 +32,7 @@ fn name(text: &str) -> RepositoryName {
 
 /// The tags that go.
 fn goes(rules: Vec<RetentionRule>, tags: &[TagState]) -> Vec<String> {
-    let decisions = Retention { rules }.decide(&name("team/app"), tags, CLOCK, |_| true);
+    let decisions = Retention { rules }.decide(&name("team/app"), tags, CLOCK, |_| false);
     let goes = decisions.into_iter().filter(|decision| !decision.stays);
     goes.map(|decision| decision.tag.to_string()).collect()
 }
