@@ -37,7 +37,7 @@ impl DoomedKind {
 }
 
 /// A manifest that goes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Doomed {
     pub(super) digest: Digest,
     pub(super) kind: DoomedKind,
@@ -95,8 +95,27 @@ impl Removal {
 
     /// Tells whether the manifest of a tag goes, and the tag with it.
     pub(super) fn goes_with_manifest(&self, tag: &Tag) -> bool {
-        let digest = self.by_tag.get(tag).map(|it| it.digest);
+        let digest = self.digest_of(tag);
         self.manifests.iter().any(|it| Some(it.digest) == digest)
+    }
+
+    /// Returns what a tag names.
+    pub(super) fn digest_of(&self, tag: &Tag) -> Option<Digest> {
+        self.by_tag.get(tag).map(|it| it.digest)
+    }
+
+    /// Tells whether the same goes, and the tags that go name the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let sorted = |removal: &Self| {
+            let mut tags: Vec<_> =
+                removal.tags.iter().map(|tag| (tag.clone(), removal.digest_of(tag))).collect();
+            tags.sort();
+            let manifests = removal.manifests.iter();
+            let mut manifests: Vec<_> = manifests.map(|it| (it.digest, it.kind.as_str())).collect();
+            manifests.sort_unstable();
+            (tags, manifests)
+        };
+        self.needed == other.needed && sorted(self) == sorted(other)
     }
 
     /// Returns the manifests that tags need which stay, each with one of these tags.
