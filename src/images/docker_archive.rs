@@ -21,6 +21,9 @@ use crate::oci::{Algorithm, Descriptor, Digest, MediaType};
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
+/// How many documents of a layout are looked into to learn whether it is complete.
+const MOST_INDEXES: usize = 200;
+
 /// An image of `manifest.json`, as `docker save` writes it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -106,9 +109,15 @@ fn is_complete(archive: &Archive) -> bool {
         digests.map(|digest| format!("blobs/{}", digest.replacen(':', "/", 1))).collect()
     };
     let mut paths = listed("index.json");
-    // An index of indexes, such as docker's, is looked into; deeper ones are complete or fail.
-    let children: Vec<String> = paths.iter().flat_map(|path| listed(path)).collect();
-    paths.extend(children);
+    paths.sort_unstable();
+    paths.dedup();
+    // An index of indexes, such as docker's, is looked into; deeper ones are complete or fail, and so are those of a list
+    // that is too long.
+    for path in paths.clone().iter().take(MOST_INDEXES) {
+        if !listed(path).iter().all(|child| archive.find(child).is_some()) {
+            return false;
+        }
+    }
     !paths.is_empty() && paths.iter().all(|path| archive.find(path).is_some())
 }
 

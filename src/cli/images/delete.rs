@@ -63,6 +63,8 @@ fn parse(text: &str) -> std::result::Result<Target, String> {
     let (host, rest) = name::split(text)?;
     let (name, what) = if let Some((name, digest)) = rest.split_once('@') {
         let digest = digest.parse::<Digest>().map_err(|error| error.to_string())?;
+        // A tag and a digest: the digest decides.
+        let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
         (name, What::Digest(digest))
     } else if let Some((name, tag)) = rest.rsplit_once(':') {
         let what = if tag.contains('*') {
@@ -74,8 +76,6 @@ fn parse(text: &str) -> std::result::Result<Target, String> {
     } else {
         return Err("expected a tag or a digest: HOST/NAME:TAG or HOST/NAME@DIGEST".to_owned());
     };
-    // A tag and a digest: the digest decides.
-    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
     let repository = name::repository(&host, name)?;
     Ok(Target { host, repository, what })
 }
