@@ -26,6 +26,9 @@ use crate::oci::{Algorithm, Descriptor, Digest, Hasher, ManifestKind};
 /// What stands before each entry, and what its length is filled up to.
 const BLOCK: u64 = 512;
 
+/// What ends an archive: two empty blocks.
+const END: [u8; 1024] = [0; 1024];
+
 /// How long a name in the head of an entry may be.
 const LONGEST_NAME: usize = 100;
 
@@ -210,8 +213,8 @@ fn write_frame(
         let start = entry(&blob_path(digest), *size, &mut position)?;
         offsets.insert(*digest, start);
     }
-    // Two empty blocks end it. A transfer that was interrupted may have had something else there, and more behind it.
-    file.write_all_at(&[0; 2 * BLOCK as usize], position)?;
+    // A transfer that was interrupted may have had something else there, and more behind it.
+    file.write_all_at(&END, position)?;
     file.set_len(position + 2 * BLOCK)?;
     Ok(offsets)
 }
@@ -238,9 +241,9 @@ mod tests {
         ];
         let offsets = write_frame(&file, &documents, &all).unwrap();
         let length = file.metadata().unwrap().len();
-        let mut end = [1; 2 * BLOCK as usize];
+        let mut end = [1; END.len()];
         file.read_exact_at(&mut end, length - 2 * BLOCK).unwrap();
-        assert!(end.iter().all(|byte| *byte == 0));
+        assert_eq!(end, END);
         let archive = Archive::read_heads(file).unwrap();
         assert_eq!(archive.read("oci-layout").unwrap(), b"{}");
         for blob in &all {

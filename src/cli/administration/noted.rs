@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         for (hosts, expected) in [
             (&["auth.example"][..], ["auth.example"]),
-            (&[], ["auth.example"]),
-            (&["other.example"], ["other.example"]),
+            (&[][..], ["auth.example"]),
+            (&["other.example"][..], ["other.example"]),
         ] {
             let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
             note_token_services(folder.path(), &host, &hosts).unwrap();

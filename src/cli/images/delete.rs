@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
@@ -207,7 +207,7 @@ async fn delete_tag(
     let found = again(|| repository.find_manifest(&reference)).await.map_err(failed)?;
     let Some(found) = found else { return Ok(()) };
     if removal.digest_of(tag).is_some_and(|listed| listed != found.digest) {
-        return Err(anyhow!("tag {tag} names {} meanwhile: delete anew", found.digest));
+        bail!("tag {tag} names {} meanwhile: delete anew", found.digest);
     }
     match delete(repository, &reference).await {
         // A registry that deletes no tags deletes them with their manifest.
