@@ -132,23 +132,28 @@ fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use super::*;
+
+    /// Writes a program. Not this process does it: another test that starts one would have the file open as well.
+    fn write(path: &Path, script: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf '%s\\n' '#!/bin/sh' \"$1\" >\"$0\" && chmod 755 \"$0\""]);
+        assert!(shell.arg(path).arg(script).status().unwrap().success());
+    }
 
     /// A program that ends, while one that it has started does not.
     #[test]
     fn a_helper_whose_output_stays_open_is_not_waited_for() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("helper");
-        fs::write(&path, "#!/bin/sh\nsleep 30 &\necho done\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write(&path, "sleep 5 &\necho done");
         let helper = Helper(path.display().to_string());
         let error = format!("{:#}", helper.run("get", &"x".repeat(1 << 20)).unwrap_err());
         assert!(error.contains("its output stays open"), "{error}");
         // One that reads nothing of what is more than a pipe takes.
-        fs::write(&path, "#!/bin/sh\necho done\n").unwrap();
+        write(&path, "echo done");
         let answer = helper.run("store", &"x".repeat(1 << 20)).unwrap().unwrap();
         assert_eq!(answer.expose_secret(), "done\n");
     }

@@ -35,8 +35,8 @@ const COLUMNS: &[Column] = &[
     after_help = "PATTERN is a name, or one with stars: `*` is anything within a component, `**` anything; behind a colon, the same \
         for tags. Without one, all repositories that you may see are listed.\n\n\
     JSON: a list of {repository, tags: [{tag, digest, mediaType, size, cid, created, pushed, pulls}]}. Sizes are in bytes, what \
-        several platforms share counts once. What the registry does not say, or what cannot be read, is null: `pushed` and `pulls` always are so \
-        far, `cid` at registries without IPFS.\n\n\
+        several platforms share counts once. What the registry does not say, or what cannot be read, is null: \
+        `pushed` and `pulls` always are so far, `cid` at registries without IPFS.\n\n\
     Examples:\n  roadstead list --registry localhost:5000\n  roadstead list 'team/*:v1*' --registry registry.example --json"
 )]
 pub(in crate::cli) struct ListArguments {
