@@ -17,15 +17,30 @@ use crate::oci::RepositoryName;
 pub(in crate::cli) struct ConnectionArguments {
     /// Speaks to registries without TLS, or whatever their certificates are: to all of this command, or to that one
     #[arg(
-        long, value_name = "HOST", num_args = 0..=1, require_equals = true, default_missing_value = ""
+        long, value_name = "HOST", num_args = 0..=1, require_equals = true, default_missing_value = ALL,
+        value_parser = insecure
     )]
-    insecure: Vec<String>,
+    insecure: Vec<Insecure>,
     /// Trusts the authorities of a file (PEM) beside those of the system
     #[arg(long, value_name = "FILE")]
     ca_file: Vec<PathBuf>,
     /// Another host to which a registry sends its users for tokens, and which may have the password
     #[arg(long = "token-service", value_name = "HOST")]
     token_services: Vec<String>,
+}
+
+/// What `--insecure` without a host stands for.
+const ALL: &str = "*";
+
+/// A registry that is trusted as it is.
+#[derive(Debug, Clone)]
+enum Insecure {
+    All,
+    One(RegistryHost),
+}
+
+fn insecure(text: &str) -> Result<Insecure, String> {
+    if text == ALL { Ok(Insecure::All) } else { text.parse().map(Insecure::One) }
 }
 
 /// A registry that a command speaks to.
@@ -60,9 +75,9 @@ impl ConnectionArguments {
         host: &RegistryHost,
         login: Option<Login>,
     ) -> anyhow::Result<Connection> {
-        let is_named = |named: &String| {
-            named.is_empty()
-                || named.parse::<RegistryHost>().is_ok_and(|it| it.as_str() == host.as_str())
+        let is_named = |named: &Insecure| match named {
+            Insecure::All => true,
+            Insecure::One(named) => named.as_str() == host.as_str(),
         };
         let is_insecure = self.insecure.iter().any(is_named);
         let is_signed_in = login.is_some();

@@ -9,7 +9,7 @@ use reqwest::{Certificate, Url, redirect};
 use super::error::{ClientError, ClientErrorKind, Result};
 use super::limits::{Limits, Timeouts};
 use super::options::Options;
-use super::token::Authorizer;
+use super::token::{Authorizer, address};
 use crate::https;
 
 /// How many redirects of a GET or HEAD are followed.
@@ -95,8 +95,7 @@ impl Client {
 
     /// Returns the host and port.
     pub(crate) fn host(&self) -> String {
-        let host = self.shared.base.host_str().unwrap_or_default();
-        self.shared.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        address(&self.shared.base)
     }
 
     /// Returns the URL of a path of the registry.

@@ -180,7 +180,7 @@ impl Authorizer {
     }
 
     fn context(&self) -> String {
-        format!("cannot sign in at {}", self.base.host_str().unwrap_or_default())
+        format!("cannot sign in at {}", address(&self.base))
     }
 
     /// Returns Basic credentials for the registry itself.
@@ -227,8 +227,8 @@ impl Authorizer {
             expires_in: Option<u64>,
         }
 
-        let host = realm.host_str().unwrap_or_default();
-        let context = format!("cannot get a token from {host}");
+        let context =
+            format!("cannot get a token from {} for {}", address(realm), address(&self.base));
         let begun = Instant::now();
         let request = self.token_request(realm, service, scope, &context)?;
         let sending = tokio::time::timeout(self.timeouts.answer, request.send());
@@ -291,6 +291,12 @@ impl Authorizer {
             None => request,
         })
     }
+}
+
+/// Returns the host of a URL, and its port unless that is the scheme's own.
+pub(super) fn address(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 impl State {

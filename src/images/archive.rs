@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -17,6 +17,12 @@ const MOST_ENTRIES: usize = 100_000;
 
 /// How many links may lead from one to the next.
 const MOST_LINKS: usize = 8;
+
+/// The size of the head of an entry.
+const HEAD: usize = 512;
+
+/// How many bytes may be read behind a head: names that are too long for it, in the forms of GNU and POSIX.
+const LONGEST_NAME: usize = 1 << 20;
 
 /// An archive whose entries are known.
 pub(super) struct Archive {
@@ -39,7 +45,7 @@ impl Archive {
         let length = file.metadata()?.len();
         let file = Arc::new(file);
         let (mut files, mut links) = (HashMap::new(), HashMap::new());
-        let mut reader = &*file;
+        let mut reader = Heads { file: &file, left: LONGEST_NAME };
         reader.seek(SeekFrom::Start(0))?;
         let mut archive = tar::Archive::new(reader);
         for entry in archive.entries_with_seek()? {
@@ -112,6 +118,32 @@ impl Archive {
     }
 }
 
+/// The heads of an archive. What it has between them is sought past, but for long names, which are read whole.
+struct Heads<'a> {
+    file: &'a File,
+    /// How many bytes may be read before the next head.
+    left: usize,
+}
+
+impl Read for Heads<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.len() == HEAD {
+            self.left = LONGEST_NAME;
+        }
+        let read = self.file.read(buffer)?;
+        let left = self.left.checked_sub(read);
+        let text = "it has a name that is too long";
+        self.left = left.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text))?;
+        Ok(read)
+    }
+}
+
+impl Seek for Heads<'_> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
+}
+
 /// Returns a path without `.` and `..`; nothing if it leads outside of the archive.
 fn clean(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
@@ -130,6 +162,50 @@ fn clean(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An archive of an entry before which such a body of a name stands.
+    fn archive(kind: EntryType, body: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut builder = tar::Builder::new(&mut file);
+        for (kind, body) in [(kind, body), (EntryType::Regular, b"hello")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_path("short").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(body.len() as u64);
+            header.set_cksum();
+            builder.append(&header, body).unwrap();
+        }
+        builder.finish().unwrap();
+        drop(builder);
+        file
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_not_read() {
+        let long = "n".repeat(150_000);
+        let record = |text: &str| format!("{} path={text}\n", text.len() + 13);
+        let found = |kind, body: &str| Archive::read_heads(archive(kind, body.as_bytes()));
+        for (kind, body) in
+            [(EntryType::GNULongName, format!("{long}\0")), (EntryType::XHeader, record(&long))]
+        {
+            assert_eq!(found(kind, &body).unwrap().read(&long).unwrap(), b"hello", "{kind:?}");
+        }
+        let longer = "n".repeat(2 << 20);
+        for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
+            let error = found(kind, &longer).unwrap_err().to_string();
+            assert!(error.contains("too long"), "{error}");
+        }
+        // Many heads without anything between them are not one name.
+        let mut file = tempfile::tempfile().unwrap();
+        let mut builder = tar::Builder::new(&mut file);
+        for number in 0..5000 {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            builder.append_data(&mut header, number.to_string(), &b""[..]).unwrap();
+        }
+        drop(builder);
+        assert!(Archive::read_heads(file).unwrap().find("4999").is_some());
+    }
 
     #[test]
     fn paths_stay_within_the_archive() {

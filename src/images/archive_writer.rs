@@ -26,6 +26,12 @@ use crate::oci::{Algorithm, Descriptor, Digest, Hasher, ManifestKind};
 /// What stands before each entry, and what its length is filled up to.
 const BLOCK: u64 = 512;
 
+/// What ends an archive: two empty blocks.
+const END: [u8; 1024] = [0; 1024];
+
+/// How long a name in the head of an entry may be.
+const LONGEST_NAME: usize = 100;
+
 /// An archive that is written.
 pub(crate) struct ArchiveTarget {
     path: PathBuf,
@@ -175,17 +181,29 @@ fn write_frame(
     blobs: &[Descriptor],
 ) -> std::io::Result<HashMap<Digest, u64>> {
     let (mut position, mut offsets) = (0, HashMap::new());
-    let entry = |name: &str, size: u64, position: &mut u64| -> std::io::Result<u64> {
-        let mut header = Header::new_ustar();
-        header.set_path(name)?;
-        header.set_entry_type(EntryType::Regular);
+    let head = |mut header: Header, kind: EntryType, size: u64, position: &mut u64| {
+        header.set_entry_type(kind);
         header.set_size(size);
         header.set_mode(0o644);
         header.set_cksum();
         file.write_all_at(header.as_bytes(), *position)?;
         let start = *position + BLOCK;
         *position = start + size.next_multiple_of(BLOCK);
-        Ok(start)
+        std::io::Result::Ok(start)
+    };
+    let entry = |name: &str, size: u64, position: &mut u64| {
+        let mut header = Header::new_ustar();
+        if header.set_path(name).is_err() {
+            // A longer name, such as that of a sha512 digest, stands before its entry, as GNU tar has it.
+            let mut long = Header::new_gnu();
+            long.set_path("././@LongLink")?;
+            let bytes = [name.as_bytes(), b"\0"].concat();
+            let start = head(long, EntryType::GNULongName, bytes.len() as u64, position)?;
+            file.write_all_at(&bytes, start)?;
+            header = Header::new_gnu();
+            header.set_path(name.get(..LONGEST_NAME).unwrap_or("entry"))?;
+        }
+        head(header, EntryType::Regular, size, position)
     };
     for (name, bytes) in documents {
         let start = entry(name, bytes.len() as u64, &mut position)?;
@@ -195,7 +213,42 @@ fn write_frame(
         let start = entry(&blob_path(digest), *size, &mut position)?;
         offsets.insert(*digest, start);
     }
-    // Two empty blocks end it.
+    // A transfer that was interrupted may have had something else there, and more behind it.
+    file.write_all_at(&END, position)?;
     file.set_len(position + 2 * BLOCK)?;
     Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::archive::Archive;
+    use super::*;
+
+    #[test]
+    fn an_archive_has_long_names_and_ends_whatever_was_in_its_file() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[0x2a; 16 * 1024], 0).unwrap();
+        let documents = [("oci-layout".to_owned(), b"{}".to_vec())];
+        let blob = |algorithm, bytes: &[u8]| Descriptor {
+            media_type: String::new(),
+            digest: Digest::of(algorithm, bytes),
+            size: bytes.len() as u64,
+        };
+        let all = [
+            blob(Algorithm::Sha512, b"long"),
+            blob(Algorithm::Sha256, b"short"),
+            blob(Algorithm::Sha512, b"other"),
+        ];
+        let offsets = write_frame(&file, &documents, &all).unwrap();
+        let length = file.metadata().unwrap().len();
+        let mut end = [1; END.len()];
+        file.read_exact_at(&mut end, length - 2 * BLOCK).unwrap();
+        assert_eq!(end, END);
+        let archive = Archive::read_heads(file).unwrap();
+        assert_eq!(archive.read("oci-layout").unwrap(), b"{}");
+        for blob in &all {
+            let start = offsets[&blob.digest];
+            assert_eq!(archive.find(&blob_path(&blob.digest)), Some(start..start + blob.size));
+        }
+    }
 }

@@ -21,8 +21,11 @@ use crate::oci::{Algorithm, Descriptor, Digest, MediaType};
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
+/// How many documents of a layout are looked into to learn whether it is complete.
+const MOST_INDEXES: usize = 200;
+
 /// An image of `manifest.json`, as `docker save` writes it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
     config: String,
@@ -106,9 +109,15 @@ fn is_complete(archive: &Archive) -> bool {
         digests.map(|digest| format!("blobs/{}", digest.replacen(':', "/", 1))).collect()
     };
     let mut paths = listed("index.json");
-    // An index of indexes, such as docker's, is looked into; deeper ones are complete or fail.
-    let children: Vec<String> = paths.iter().flat_map(|path| listed(path)).collect();
-    paths.extend(children);
+    paths.sort_unstable();
+    paths.dedup();
+    // An index of indexes, such as docker's, is looked into; deeper ones are complete or fail, and so are those of a list
+    // that is too long.
+    for path in paths.clone().iter().take(MOST_INDEXES) {
+        if !listed(path).iter().all(|child| archive.find(child).is_some()) {
+            return false;
+        }
+    }
     !paths.is_empty() && paths.iter().all(|path| archive.find(path).is_some())
 }
 
@@ -171,7 +180,8 @@ impl DockerArchive {
     }
 }
 
-/// Chooses an image: the one that was named, else the only one, else the one with that tag.
+/// Chooses an image: the one that was named, else the only one, else the one with that tag. Several images may have a
+/// tag, and then none of them is meant.
 fn select(
     name: &str,
     mut saved: Vec<Saved>,
@@ -184,17 +194,31 @@ fn select(
     };
     let named = named.or_else(|| tag.filter(|_| saved.len() > 1));
     if let Some(named) = named {
-        if let Some(position) = saved.iter().position(|saved| is_named(saved, named)) {
-            return Ok(saved.swap_remove(position));
+        let found: Vec<&Saved> = saved.iter().filter(|saved| is_named(saved, named)).collect();
+        if let Some((first, others)) = found.split_first() {
+            let is_first = |it: &&Saved| it.config == first.config && it.layers == first.layers;
+            if others.iter().all(is_first) {
+                return Ok((*first).clone());
+            }
+            let tags = listed(&found);
+            let text = format!(
+                "cannot choose an image of {name}: several are named {named}; name one whole behind the file: {tags}"
+            );
+            return Err(ImageError::Choice(text));
         }
     } else if saved.len() <= 1 {
         let text = format!("{name} has no image");
         return saved.pop().ok_or(ImageError::Choice(text));
     }
-    let tags: Vec<_> = saved.iter().flat_map(|saved| saved.repo_tags.iter().flatten()).collect();
-    let tags = tags.iter().map(|tag| tag.as_str()).take(10).collect::<Vec<_>>().join(", ");
+    let tags = listed(&saved.iter().collect::<Vec<_>>());
     let text = format!("cannot choose an image of {name}: it has {tags}; name one behind the file");
     Err(ImageError::Choice(text))
+}
+
+/// Lists the names of images, if they are not too many.
+fn listed(saved: &[&Saved]) -> String {
+    let tags = saved.iter().flat_map(|saved| saved.repo_tags.iter().flatten());
+    tags.map(String::as_str).take(10).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the digests of an image's unpacked layers.
@@ -243,5 +267,46 @@ impl ImageSource for DockerArchive {
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(config: &str, tags: &[&str]) -> Saved {
+        let tags = tags.iter().map(ToString::to_string).collect();
+        Saved { config: config.to_owned(), repo_tags: Some(tags), layers: Vec::new() }
+    }
+
+    #[test]
+    fn a_tag_that_several_images_have_chooses_none_of_them() {
+        let all = || {
+            vec![
+                saved("one", &["one:latest", "one:v1"]),
+                saved("two", &["two:latest"]),
+                saved("two", &["two:v2"]),
+                saved("two", &["other/two:v2"]),
+            ]
+        };
+        for (named, tag, config) in [
+            (Some("one:latest"), None, Some("one")),
+            (Some("two:latest"), Some("v1"), Some("two")),
+            (Some("v1"), None, Some("one")),
+            (None, Some("v1"), Some("one")),
+            // The same image twice.
+            (Some("v2"), None, Some("two")),
+            (Some("latest"), None, None),
+            (None, Some("latest"), None),
+            (None, Some("v3"), None),
+            (None, None, None),
+        ] {
+            let found = select("app.tar", all(), named, tag);
+            assert_eq!(found.as_ref().ok().map(|it| &*it.config), config, "{named:?} {tag:?}");
+            if let Err(error) = found {
+                assert!(matches!(error, ImageError::Choice(_)), "{error}");
+                assert!(error.to_string().contains("two:latest"), "{error}");
+            }
+        }
     }
 }

@@ -101,9 +101,8 @@ impl LayoutIndex {
         tag: Option<&str>,
         referrers: &[Digest],
     ) -> Result<Selected> {
-        let named_entry = |name| self.entries.iter().find(|entry| entry.is_named(name));
         if let Some(name) = named {
-            return match named_entry(name) {
+            return match self.named_entry(layout, name)? {
                 Some(entry) => Ok(Selected::One(entry.descriptor.clone())),
                 None => Err(ImageError::Choice(format!(
                     "cannot find {name} in {layout}: it has {}",
@@ -121,7 +120,9 @@ impl LayoutIndex {
             ([], _) => Err(ImageError::Choice(format!("{layout} has no image"))),
             ([image, ..], 1) => Ok(Selected::One(image.descriptor.clone())),
             _ => {
-                if let Some(entry) = tag.and_then(named_entry) {
+                if let Some(tag) = tag
+                    && let Some(entry) = self.named_entry(layout, tag)?
+                {
                     return Ok(Selected::One(entry.descriptor.clone()));
                 }
                 if images.iter().all(|entry| entry.has_platform)
@@ -137,13 +138,77 @@ impl LayoutIndex {
             }
         }
     }
+
+    /// Returns the image of a name, if there is one. Several may have it, and then none of them is meant.
+    fn named_entry(&self, layout: &str, name: &str) -> Result<Option<&LayoutEntry>> {
+        let found: Vec<_> = self.entries.iter().filter(|entry| entry.is_named(name)).collect();
+        let digests: HashSet<Digest> = found.iter().map(|it| it.descriptor.digest).collect();
+        if digests.len() > 1 {
+            let named = found.iter().map(|it| format!("{} ({})", it.shown(), it.descriptor.digest));
+            return Err(ImageError::Choice(format!(
+                "{layout} has several images that are named {name}; choose one by its digest, {layout}@DIGEST: {}",
+                shortened(named.collect())
+            )));
+        }
+        Ok(found.first().copied())
+    }
 }
 
 /// Lists the names of images, if they are not too many.
 fn shown(entries: &[&LayoutEntry]) -> String {
-    let mut names: Vec<String> = entries.iter().map(|entry| entry.shown()).collect();
+    shortened(entries.iter().map(|entry| entry.shown()).collect())
+}
+
+fn shortened(mut names: Vec<String>) -> String {
     let left_out = names.len().saturating_sub(10);
     names.truncate(10);
     let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
     names.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_that_several_images_have_chooses_none_of_them() {
+        let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let entry = |letter: &str, name: &str| {
+            let annotations = json!({ REF_NAME: name });
+            json!({ "digest": digest(letter), "size": 2, "annotations": annotations })
+        };
+        let manifests = [
+            entry("a", "one:latest"),
+            entry("b", "two:latest"),
+            entry("b", "two:v2"),
+            entry("b", "other/two:v2"),
+            entry("a", "v1"),
+        ];
+        let index = json!({ "schemaVersion": 2, "manifests": manifests }).to_string();
+        let index = LayoutIndex::read("oci:app", index.into()).unwrap();
+        let by_digest = digest("b");
+        for (named, tag, chosen) in [
+            (Some("one:latest"), None, Some("a")),
+            (Some("two:latest"), Some("v1"), Some("b")),
+            (Some(&*by_digest), None, Some("b")),
+            (None, Some("v1"), Some("a")),
+            // The same image twice.
+            (None, Some("v2"), Some("b")),
+            (Some("latest"), None, None),
+            (None, Some("latest"), None),
+            (None, Some("v3"), None),
+        ] {
+            let found = match index.select("oci:app", named, tag, &[]) {
+                Ok(Selected::One(found)) => Some(found.digest.to_string()),
+                Ok(Selected::All) => panic!("{named:?} {tag:?} is one image"),
+                Err(error) => {
+                    assert!(matches!(error, ImageError::Choice(_)), "{error}");
+                    None
+                }
+            };
+            assert_eq!(found, chosen.map(digest), "{named:?} {tag:?}");
+        }
+    }
 }

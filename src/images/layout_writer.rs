@@ -50,8 +50,6 @@ impl ImageTarget for LayoutTarget {
                 let path = folder.join("blobs").join(algorithm);
                 fs::create_dir_all(&path).map_err(ImageError::writing(&path))?;
             }
-            let path = folder.join(PARTS);
-            fs::create_dir_all(&path).map_err(ImageError::writing(&path))?;
             let version = folder.join("oci-layout");
             if !version.exists() {
                 let text = json!({ "imageLayoutVersion": "1.0.0" }).to_string();
@@ -79,7 +77,7 @@ impl ImageTarget for LayoutTarget {
         let opening = blocking({
             let name = name.clone();
             move || {
-                let part = PartFile::open(&part)?;
+                let part = PartFile::open_with_folder(&part)?;
                 // Another process may have finished it.
                 let is_there =
                     is_whole(&name, &digest, size).map_err(ImageError::reading(&name))?;

@@ -14,6 +14,9 @@ use crate::oci::{Digest, Hasher};
 /// How much is hashed at a time.
 const PIECE: usize = 256 * 1024;
 
+/// How often a folder is made that goes again.
+const MOST_TRIES: usize = 1000;
+
 /// A file that is not finished. Only this process writes to it.
 pub(super) struct PartFile {
     path: PathBuf,
@@ -23,8 +26,33 @@ pub(super) struct PartFile {
 impl PartFile {
     /// Opens a file for writing, made if it is not there. Waits for another process that writes to it. Blocks.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        Self::open_after(path, || Ok(()))
+    }
+
+    /// The same in a folder that another process may remove when it is empty, made if it is not there. Blocks.
+    pub(super) fn open_with_folder(path: &Path) -> Result<Self> {
+        let mut left = MOST_TRIES;
+        loop {
+            let folder = || path.parent().map_or(Ok(()), fs::create_dir_all);
+            match Self::open_after(path, folder) {
+                // It went between the two.
+                Err(ImageError::File { source, .. })
+                    if matches!(
+                        source.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+                    ) && left > 0 =>
+                {
+                    left -= 1;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_after(path: &Path, prepare: impl Fn() -> io::Result<()>) -> Result<Self> {
         let opened = || -> io::Result<File> {
             loop {
+                prepare()?;
                 let mut options = File::options();
                 options.read(true).write(true).create(true).truncate(false);
                 // A link could lead anywhere.
@@ -91,4 +119,33 @@ pub(super) fn is_whole(path: &Path, digest: &Digest, size: u64) -> io::Result<bo
     }
     let hasher = hash(&mut File::open(path)?, Hasher::new(digest.algorithm()), size)?;
     Ok(hasher.finish() == *digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// As another transfer into the same layout does it, when it is finished.
+    #[test]
+    fn a_folder_that_is_removed_meanwhile_is_made_again() {
+        let folder = TempDir::new().unwrap();
+        let parts = folder.path().join(".parts");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = fs::remove_dir(&parts);
+                }
+            });
+            let open = |_| PartFile::open_with_folder(&parts.join("part")).map(PartFile::remove);
+            let failure = (0..2000).map(open).find_map(Result::err);
+            is_over.store(true, Ordering::Relaxed);
+            assert!(failure.is_none(), "{failure:?}");
+        });
+        assert!(PartFile::open(&folder.path().join("no/part")).is_err());
+    }
 }

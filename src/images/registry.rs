@@ -14,7 +14,7 @@ use super::plan::{Plan, PlannedManifest};
 use super::source::{ImageSource, LARGEST_MANIFEST};
 use super::target::{ImageTarget, Stored};
 use super::transfer::again;
-use crate::client::{ClientError, ClientErrorKind, Content, Repository};
+use crate::client::{ClientError, ClientErrorKind, Content, Repository, fallback_tag};
 use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference};
 
 /// An image of a registry.
@@ -101,10 +101,7 @@ impl RegistryTarget {
     /// Adds a referrer to the list that clients keep where the registry has none (distribution-spec, "Referrers Tag
     /// Schema").
     async fn list_referrer(&self, subject: &Digest, planned: &PlannedManifest) -> Result<()> {
-        let tag = subject.to_string().replacen(':', "-", 1);
-        // The tag of a longer digest is cut, as the specification says.
-        let tag: String = tag.chars().take(128).collect();
-        let Ok(reference) = tag.parse::<Reference>() else { return Ok(()) };
+        let reference = Reference::Tag(fallback_tag(subject));
         let _one_at_a_time = self.fallback.lock().await;
         let mut index = match again(|| self.repository.manifest(&reference)).await {
             Ok(found) => serde_json::from_slice::<Value>(&found.bytes).unwrap_or_default(),
@@ -165,8 +162,7 @@ impl ImageTarget for RegistryTarget {
     async fn has(&self, blob: &Descriptor) -> Result<bool> {
         let size = match again(|| self.repository.blob_size(&blob.digest)).await {
             Ok(size) => size,
-            // Who may push may not read everywhere; a push says more.
-            Err(error) if error.kind == ClientErrorKind::Denied => None,
+            Err(error) if is_unreadable(&error) => None,
             Err(error) => return Err(error.into()),
         };
         let Some(size) = size else { return Ok(false) };
@@ -199,10 +195,13 @@ impl ImageTarget for RegistryTarget {
     async fn put_manifest(&self, manifest: &PlannedManifest) -> Result<()> {
         let reference = Reference::Digest(manifest.descriptor.digest);
         // A client that has just found it need not send it.
-        if manifest.manifest.subject.is_none()
-            && again(|| self.repository.find_manifest(&reference)).await?.is_some()
-        {
-            return Ok(());
+        if manifest.manifest.subject.is_none() {
+            match again(|| self.repository.find_manifest(&reference)).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {}
+                Err(error) if is_unreadable(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         self.put(&reference, manifest).await
     }
@@ -210,6 +209,11 @@ impl ImageTarget for RegistryTarget {
     async fn finish(&self, plan: &Plan) -> Result<()> {
         self.put(&self.reference, &plan.root).await
     }
+}
+
+/// Tells whether somebody may not read there. Who may push may not read everywhere; a push says more.
+fn is_unreadable(error: &ClientError) -> bool {
+    matches!(error.kind, ClientErrorKind::Denied | ClientErrorKind::Unauthorized)
 }
 
 /// Returns why content could not be read, where that is what kept it from being sent.

@@ -277,7 +277,7 @@ fn a_password_is_read_from_a_pipe_with_the_flag_and_without() {
     let refused = run(empty.stdin(std::process::Stdio::null()));
     assert!(!refused.succeeded() && refused.stderr.contains("no password"), "{refused}");
     // On a terminal it would wait for what nobody types, and show it.
-    let refused = refused_on_terminal(by("user password anna"));
+    let refused = refused_on_terminal(by("user password anna"), &[]);
     assert!(refused.contains("--password-stdin"), "{refused}");
     sign_in(&server, &anna, "anna", "the second battery");
 }

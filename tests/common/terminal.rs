@@ -31,11 +31,11 @@ pub(crate) fn asked_on_terminal(mut command: Command, answers: &[(&str, &str)]) 
     seen
 }
 
-/// The same with its input on the terminal, too, where nobody types; and it must fail.
-pub(crate) fn refused_on_terminal(mut command: Command) -> String {
+/// The same with its input on the terminal in any case; and it must fail.
+pub(crate) fn refused_on_terminal(mut command: Command, answers: &[(&str, &str)]) -> String {
     let (ours, theirs) = open();
     command.stdin(theirs.try_clone().expect("a file can be cloned"));
-    let (status, seen) = watch(command, (ours, theirs), &[]);
+    let (status, seen) = watch(command, (ours, theirs), answers);
     assert!(!status.success(), "{seen}");
     seen
 }

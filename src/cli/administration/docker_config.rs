@@ -59,8 +59,8 @@ fn containers_files() -> Vec<PathBuf> {
 pub(in crate::cli) struct DockerConfig {
     path: PathBuf,
     document: Map<String, Value>,
-    /// Documents that are read after it.
-    others: Vec<Map<String, Value>>,
+    /// Files that are read after it.
+    others: Vec<Self>,
 }
 
 impl DockerConfig {
@@ -76,8 +76,8 @@ impl DockerConfig {
             return Self::read(file.into());
         }
         let mut config = Self::open(&folder()?)?;
-        for file in containers_files() {
-            config.others.extend(read_json(&file)?);
+        for file in containers_files().into_iter().filter(|file| file.exists()) {
+            config.others.push(Self::read(file)?);
         }
         Ok(config)
     }
@@ -93,8 +93,8 @@ impl DockerConfig {
         registry: &str,
         repository: Option<&str>,
     ) -> anyhow::Result<Option<Login>> {
-        for document in [&self.document].into_iter().chain(&self.others) {
-            if let Some(found) = self.look_up(document, registry, repository)? {
+        for config in [self].into_iter().chain(&self.others) {
+            if let Some(found) = config.look_up(registry, repository)? {
                 return Ok(Some(found));
             }
         }
@@ -112,12 +112,8 @@ impl DockerConfig {
         }
     }
 
-    fn look_up(
-        &self,
-        document: &Map<String, Value>,
-        registry: &str,
-        repository: Option<&str>,
-    ) -> anyhow::Result<Option<Login>> {
+    fn look_up(&self, registry: &str, repository: Option<&str>) -> anyhow::Result<Option<Login>> {
+        let document = &self.document;
         if let Some(helper) = helper(document, registry)? {
             for key in spellings(document, registry) {
                 if let Some(Credentials { user, password }) = helper.get(&key)? {
@@ -172,8 +168,27 @@ impl DockerConfig {
         })
     }
 
-    /// Removes the credentials of a registry, by whatever spelling they are there.
+    /// Removes the credentials of a registry and of its namespaces, by whatever spelling they are there, from all files in
+    /// which they are looked up.
+    ///
+    /// # Errors
+    /// What keeps some of them from going, with where these are. The others are gone.
     pub(super) fn erase(&mut self, registry: &str) -> anyhow::Result<()> {
+        let mut failures = Vec::new();
+        let mut others = std::mem::take(&mut self.others);
+        for config in [&mut *self].into_iter().chain(&mut others) {
+            if let Err(error) = config.erase_own(registry) {
+                failures.push(format!("{}: {error:#}", config.path.display()));
+            }
+        }
+        self.others = others;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        bail!("credentials of {registry} may be left in {}", failures.join("; and in "))
+    }
+
+    fn erase_own(&mut self, registry: &str) -> anyhow::Result<()> {
         self.change(|config| {
             if let Some(helper) = helper(&config.document, registry)? {
                 for key in spellings(&config.document, registry) {
@@ -185,7 +200,7 @@ impl DockerConfig {
             }
             let auths = config.auths()?;
             let before = auths.len();
-            auths.retain(|key, _| normal(key) != registry);
+            auths.retain(|key, _| !is_within(&normal(key), registry));
             Ok(auths.len() < before)
         })
     }
@@ -196,12 +211,7 @@ impl DockerConfig {
         &mut self,
         change: impl FnOnce(&mut Self) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-        let failed = || format!("cannot write to {}", folder.display());
-        fs::create_dir_all(&folder).with_context(failed)?;
-        // The file itself is replaced, so it cannot be the lock.
-        let lock = File::open(&folder).with_context(failed)?;
-        lock.lock().with_context(failed)?;
+        let _lock = lock(folder_of(&self.path))?;
         self.document = read_json(&self.path)?.unwrap_or_default();
         if change(self)? {
             write_json(&self.path, &self.document)?;
@@ -254,17 +264,35 @@ fn entry<'a>(
 ) -> Option<&'a Value> {
     let whole = repository.map_or_else(|| registry.to_owned(), |it| format!("{registry}/{it}"));
     let auths = document.get("auths").and_then(Value::as_object)?;
-    let covers = |form: &str| {
-        whole.strip_prefix(form).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let covers = |form: &str| is_within(&whole, form);
     let entries = auths.iter().map(|(key, entry)| (normal(key), entry));
     // The spelling that docker writes is preferred to others of the same length.
     let found = entries.filter(|(form, _)| covers(form));
     found.max_by_key(|(form, entry)| (form.len(), has_secret(entry))).map(|(_, entry)| entry)
 }
 
+/// Tells whether a name is that of a registry or a namespace, or of something in it.
+fn is_within(name: &str, outer: &str) -> bool {
+    name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn has_secret(entry: &Value) -> bool {
     ["auth", "identitytoken"].iter().any(|name| entry.get(name).is_some())
+}
+
+/// Returns the folder of a file; a name alone is of a file in the folder that the command was started in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Locks the files of a folder, which is made if it is not there, as long as the returned file is open. The files themselves
+/// are replaced, so they cannot be the lock.
+pub(super) fn lock(folder: &Path) -> anyhow::Result<File> {
+    let failed = || format!("cannot write to {}", folder.display());
+    fs::create_dir_all(folder).with_context(failed)?;
+    let lock = File::open(folder).with_context(failed)?;
+    lock.lock().with_context(failed)?;
+    Ok(lock)
 }
 
 /// Reads an object out of a file, which need not be there.
@@ -285,8 +313,7 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Option<Map<String, Value>
 pub(super) fn write_json(path: &Path, object: &Map<String, Value>) -> anyhow::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = || format!("cannot write {}", path.display());
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(failed)?;
+    fs::create_dir_all(folder_of(&path)).with_context(failed)?;
     let mode = fs::metadata(&path).map_or(OWN, |metadata| metadata.permissions().mode() & 0o777);
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let written = (|| {
@@ -365,6 +392,46 @@ mod tests {
                 let text = fs::read_to_string(&path).unwrap();
                 assert!(!text.contains("eDp5"), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_erased_is_found_in_no_file() {
+        let folder = TempDir::new().unwrap();
+        let (docker, podman) = (folder.path().join("config.json"), folder.path().join("auth.json"));
+        let auths = json!({
+            "a.example": { "auth": "eDp5" },
+            "https://A.example:443/team": { "auth": "eDp5" },
+            "a.example.other": { "auth": "eDp5" },
+        });
+        for path in [&docker, &podman] {
+            fs::write(path, json!({ "auths": auths }).to_string()).unwrap();
+        }
+        let open = || {
+            let others = vec![DockerConfig::read(podman.clone()).unwrap()];
+            DockerConfig { others, ..DockerConfig::read(docker.clone()).unwrap() }
+        };
+        assert!(open().login("a.example", Some("team/app")).unwrap().is_some());
+        open().erase("a.example").unwrap();
+        assert!(open().login("a.example", Some("team/app")).unwrap().is_none());
+        for path in [&docker, &podman] {
+            let document = read_json(path).unwrap().unwrap();
+            let names: Vec<_> = document["auths"].as_object().unwrap().keys().collect();
+            assert_eq!(names, ["a.example.other"]);
+        }
+
+        // What cannot go is named, and the rest goes.
+        fs::write(&docker, r#"{"auths": [], "credsStore": "a b"}"#).unwrap();
+        fs::write(&podman, json!({ "auths": auths }).to_string()).unwrap();
+        let error = open().erase("a.example").unwrap_err().to_string();
+        assert!(error.contains("config.json") && !error.contains("auth.json"), "{error}");
+        assert_eq!(read_json(&podman).unwrap().unwrap()["auths"].as_object().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_name_alone_is_in_this_folder() {
+        for (path, folder) in [("auth.json", "."), ("a/auth.json", "a"), ("/auth.json", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,9 @@ const ABSENT: &str = "credentials not found";
 
 /// How long a helper may take: some have their user type a passphrase.
 const LIMIT: Duration = Duration::from_mins(2);
+
+/// How long the rest of an answer may take once the helper has ended: a process that it started may have its output open.
+const REST: Duration = Duration::from_secs(1);
 
 /// The longest answer that is read.
 const LONGEST: u64 = 1 << 20;
@@ -71,25 +75,35 @@ impl Helper {
         let mut command = Command::new(&self.0);
         command.arg(act).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            match stdin.write_all(input.as_bytes()) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-                written => written.with_context(failed)?,
-            }
-        }
-        let stdout = child.stdout.take();
-        // Beside the process, which would stop at a full pipe. What it writes to standard error is shown as it comes.
-        let reader = thread::spawn(move || {
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let input = SecretString::from(input);
+        // Beside the process, which would stop at a full pipe, and may not read. What it writes to standard error is shown as
+        // it comes.
+        let writer = thread::spawn(move || match stdin {
+            Some(mut stdin) => stdin.write_all(input.expose_secret().as_bytes()),
+            None => Ok(()),
+        });
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
             let mut text = String::new();
             let read = stdout.map(|it| it.take(LONGEST).read_to_string(&mut text)).transpose();
-            read.map(|_| text)
+            // Nobody waits for what comes too late.
+            let _ = sender.send(read.map(|_| text));
         });
         let Some(status) = wait(&mut child).with_context(failed)? else {
             bail!("{}: it does not answer for {} s", failed(), LIMIT.as_secs());
         };
-        let text = reader.join().ok().context("its answer cannot be read").with_context(failed)?;
+        let text = receiver.recv_timeout(REST);
+        let text = text.context("its output stays open").with_context(failed)?;
         let text = text.with_context(failed)?;
         if status.success() {
+            // One that has answered need not have read all.
+            if writer.is_finished()
+                && let Ok(Err(error)) = writer.join()
+                && error.kind() != ErrorKind::BrokenPipe
+            {
+                return Err(error).with_context(failed);
+            }
             return Ok(Some(text.into()));
         }
         // Helpers write why to standard output.
@@ -113,5 +127,34 @@ fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
             return Ok(None);
         }
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Writes a program. Not this process does it: another test that starts one would have the file open as well.
+    fn write(path: &Path, script: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf '%s\\n' '#!/bin/sh' \"$1\" >\"$0\" && chmod 755 \"$0\""]);
+        assert!(shell.arg(path).arg(script).status().unwrap().success());
+    }
+
+    /// A program that ends, while one that it has started does not.
+    #[test]
+    fn a_helper_whose_output_stays_open_is_not_waited_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("helper");
+        write(&path, "sleep 5 &\necho done");
+        let helper = Helper(path.display().to_string());
+        let error = format!("{:#}", helper.run("get", &"x".repeat(1 << 20)).unwrap_err());
+        assert!(error.contains("its output stays open"), "{error}");
+        // One that reads nothing of what is more than a pipe takes.
+        write(&path, "echo done");
+        let answer = helper.run("store", &"x".repeat(1 << 20)).unwrap().unwrap();
+        assert_eq!(answer.expose_secret(), "done\n");
     }
 }

@@ -87,7 +87,7 @@ impl FromStr for RegistryHost {
             }
             Some(_) => return Err("expected a host, or https:// and a host".to_owned()),
         };
-        let name = if is_encrypted { without_default_port(&name).to_owned() } else { name };
+        let name = without_default_port(&name).to_owned();
         let is_hub = HUB_SPELLINGS.contains(&&*name);
         Ok(Self { name: if is_hub { HUB.to_owned() } else { name }, is_encrypted })
     }
@@ -113,9 +113,11 @@ fn without_version(text: &str) -> &str {
     version.filter(|host| !host.contains('/')).unwrap_or(text)
 }
 
-/// Leaves out the port that TLS has anyway. That of plain HTTP is another registry.
+/// Leaves out the port that TLS has anyway. That of plain HTTP is another registry, as is any port of this machine, which
+/// need not be spoken to with TLS.
 fn without_default_port(host: &str) -> &str {
-    host.strip_suffix(":443").filter(|host| !host.is_empty()).unwrap_or(host)
+    let other = host.strip_suffix(":443").filter(|other| !other.is_empty() && !is_loopback(other));
+    other.unwrap_or(host)
 }
 
 /// Tells whether a host, with or without a port, is this machine.
@@ -139,6 +141,11 @@ mod tests {
             ("https://registry.example/v2/", "registry.example"),
             ("http://registry.example/v1", "registry.example"),
             ("registry.example:80", "registry.example:80"),
+            ("localhost:443", "localhost:443"),
+            ("https://LOCALHOST:443/v2/", "localhost:443"),
+            ("http://127.0.0.1:443", "127.0.0.1:443"),
+            ("https://[::1]:443", "[::1]:443"),
+            ("localhost", "localhost"),
             ("registry.example:5000", "registry.example:5000"),
             ("registry.example/team/v1", "registry.example/team/v1"),
             ("https://index.docker.io/v1/", "docker.io"),
@@ -159,6 +166,8 @@ mod tests {
             ("localhost:5000", Some("http://localhost:5000")),
             ("127.0.0.1", Some("http://127.0.0.1")),
             ("[::1]:5000", Some("http://[::1]:5000")),
+            ("localhost:443", Some("http://localhost:443")),
+            ("https://localhost:443", Some("https://localhost:443")),
             ("http://localhost:5000/", Some("http://localhost:5000")),
             ("https://localhost:5000", Some("https://localhost:5000")),
             ("registry.example", Some("https://registry.example")),

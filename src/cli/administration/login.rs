@@ -72,7 +72,7 @@ pub(in crate::cli) fn run(arguments: &LoginArguments) -> anyhow::Result<ExitCode
         _ => error.into(),
     })?;
     config.store(host.as_str(), &credentials)?;
-    noted::note(&folder, Some(&connected.host))?;
+    noted::note(&folder, &connected.host)?;
     noted::note_token_services(&folder, host, connection.token_services())?;
     table::print(&format!("signed in to {host} as {user}\n"))?;
     Ok(ExitCode::SUCCESS)

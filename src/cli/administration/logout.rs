@@ -22,10 +22,9 @@ pub(in crate::cli) struct LogoutArguments {
 pub(in crate::cli) fn run(arguments: &LogoutArguments) -> anyhow::Result<ExitCode> {
     let host = &arguments.host;
     let folder = docker_config::folder()?;
-    DockerConfig::of_user()?.erase(host.as_str())?;
-    if noted::registry(&folder)?.is_some_and(|noted| noted.as_str() == host.as_str()) {
-        noted::note(&folder, None)?;
-    }
+    let erased = DockerConfig::of_user()?.erase(host.as_str());
+    noted::forget(&folder, host)?;
+    erased?;
     table::print(&format!("signed out of {host}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

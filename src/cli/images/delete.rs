@@ -11,7 +11,7 @@ use super::advice::registry;
 use super::name;
 use super::removal::{Doomed, Removal, What};
 use crate::cli::administration::{RegistryHost, print};
-use crate::cli::connection::ConnectionArguments;
+use crate::cli::connection::{Connection, ConnectionArguments};
 use crate::cli::output::printable;
 use crate::cli::runtime;
 use crate::client::{ClientErrorKind, Repository, Result};
@@ -63,6 +63,8 @@ fn parse(text: &str) -> std::result::Result<Target, String> {
     let (host, rest) = name::split(text)?;
     let (name, what) = if let Some((name, digest)) = rest.split_once('@') {
         let digest = digest.parse::<Digest>().map_err(|error| error.to_string())?;
+        // A tag and a digest: the digest decides.
+        let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
         (name, What::Digest(digest))
     } else if let Some((name, tag)) = rest.rsplit_once(':') {
         let what = if tag.contains('*') {
@@ -74,8 +76,6 @@ fn parse(text: &str) -> std::result::Result<Target, String> {
     } else {
         return Err("expected a tag or a digest: HOST/NAME:TAG or HOST/NAME@DIGEST".to_owned());
     };
-    // A tag and a digest: the digest decides.
-    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
     let repository = name::repository(&host, name)?;
     Ok(Target { host, repository, what })
 }
@@ -102,11 +102,15 @@ pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCod
     }
     if !arguments.dry_run && !arguments.yes {
         confirm(&list(&shown_name, &removal, "would delete"))?;
+        // Others may have pushed while the question stood there.
+        let repository = connection.repository(name);
+        let found = runtime.block_on(Removal::find(&repository, what, arguments.tag_only));
+        if !found.map_err(|error| registry(error, &[&connection]))?.is_same(&removal) {
+            bail!("nothing was deleted: {shown_name} has changed since it was listed; delete anew");
+        }
     }
     if !arguments.dry_run {
-        let repository = connection.repository(name);
-        let done = runtime.block_on(carry_out(&repository, &removal));
-        done.map_err(|error| registry(error, &[&connection]))?;
+        runtime.block_on(carry_out(&connection, &connection.repository(name), &removal))?;
     }
     let text = if arguments.json {
         let manifests = removal.manifests.iter();
@@ -159,21 +163,59 @@ fn confirm(list: &str) -> anyhow::Result<()> {
     bail!("nothing was deleted")
 }
 
-/// Deletes the tags, then the manifests, the images first. What has gone meanwhile is fine.
-async fn carry_out(repository: &Repository, removal: &Removal) -> Result<()> {
-    for tag in &removal.tags {
-        let reference = Reference::Tag(tag.clone());
-        match delete(repository, &reference).await {
-            // A registry that deletes no tags deletes them with their manifest.
-            Err(error)
-                if error.kind == ClientErrorKind::Refused && removal.goes_with_manifest(tag) => {}
-            done => done?,
+/// Deletes the tags, then the manifests, the images first. What has gone meanwhile is fine; a tag that was moved is not.
+async fn carry_out(
+    connection: &Connection,
+    repository: &Repository,
+    removal: &Removal,
+) -> anyhow::Result<()> {
+    let (mut tags, mut manifests) = (&*removal.tags, &*removal.manifests);
+    let deleting = async {
+        while let [tag, others @ ..] = tags {
+            delete_tag(connection, repository, removal, tag).await?;
+            tags = others;
         }
+        while let [Doomed { digest, .. }, others @ ..] = manifests {
+            let done = delete(repository, &Reference::Digest(*digest)).await;
+            done.map_err(|error| registry(error, &[connection]))?;
+            manifests = others;
+        }
+        anyhow::Ok(())
+    };
+    let done = deleting.await;
+    if tags.len() == removal.tags.len() && manifests.len() == removal.manifests.len() {
+        return done;
     }
-    for Doomed { digest, .. } in &removal.manifests {
-        delete(repository, &Reference::Digest(*digest)).await?;
+    // Once the tags are gone, the digests are found by nothing else.
+    done.with_context(|| {
+        let tags = tags.iter().map(|tag| format!("tag {tag}"));
+        let manifests = manifests.iter().map(|it| it.digest.to_string());
+        let left: Vec<String> = tags.chain(manifests).collect();
+        format!("cannot delete all of {repository}, left are {}", left.join(", "))
+    })
+}
+
+/// Deletes a tag that names what it was listed with.
+async fn delete_tag(
+    connection: &Connection,
+    repository: &Repository,
+    removal: &Removal,
+    tag: &Tag,
+) -> anyhow::Result<()> {
+    let reference = Reference::Tag(tag.clone());
+    let failed = |error| registry(error, &[connection]);
+    let found = again(|| repository.find_manifest(&reference)).await.map_err(failed)?;
+    let Some(found) = found else { return Ok(()) };
+    if removal.digest_of(tag).is_some_and(|listed| listed != found.digest) {
+        bail!("tag {tag} names {} meanwhile: delete anew", found.digest);
     }
-    Ok(())
+    match delete(repository, &reference).await {
+        // A registry that deletes no tags deletes them with their manifest.
+        Err(error) if error.kind == ClientErrorKind::Refused && removal.goes_with_manifest(tag) => {
+            Ok(())
+        }
+        done => done.map_err(failed),
+    }
 }
 
 async fn delete(repository: &Repository, reference: &Reference) -> Result<()> {

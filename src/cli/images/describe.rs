@@ -24,7 +24,9 @@ const MOST_CHILDREN: usize = 200;
 /// One manifest of a repository.
 pub(super) struct Described {
     pub(super) digest: Digest,
-    pub(super) bytes: Bytes,
+    /// How many bytes it has.
+    size: usize,
+    bytes: Bytes,
     pub(super) manifest: Manifest,
     pub(super) cid: Option<String>,
 }
@@ -54,7 +56,8 @@ pub(super) async fn manifest(repository: &Repository, reference: &Reference) -> 
         ClientError::new(ClientErrorKind::Protocol, context, error.to_string())
     })?;
     let cid = fetched.ipfs_path.as_deref().map(cid_of);
-    Ok(Described { digest: fetched.digest, bytes: fetched.bytes, manifest, cid })
+    let (digest, size, bytes) = (fetched.digest, fetched.bytes.len(), fetched.bytes);
+    Ok(Described { digest, size, bytes, manifest, cid })
 }
 
 /// Reads the images of an index, with their platforms; of an image, that alone.
@@ -69,7 +72,8 @@ pub(super) async fn images(
             let platform = named.iter().find(|(_, digest)| *digest == child.digest);
             let platform = platform.map(|(platform, _)| platform.clone());
             let found = manifest(repository, &Reference::Digest(child.digest)).await;
-            found.map(|found| (platform, found))
+            // There may be many of them, and each may be large.
+            found.map(|found| (platform, Described { bytes: Bytes::new(), ..found }))
         })
         .buffered(AT_ONCE);
     let read: Vec<_> = read.collect().await;
@@ -105,8 +109,8 @@ pub(super) async fn config(repository: &Repository, manifest: &Manifest) -> Conf
 /// Returns how many bytes images have together; what several have counts once.
 pub(super) fn size<'a>(manifests: impl IntoIterator<Item = &'a Described>) -> u64 {
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
-    for Described { digest, bytes, manifest, .. } in manifests {
-        sizes.insert(digest.to_string(), bytes.len() as u64);
+    for Described { digest, size, manifest, .. } in manifests {
+        sizes.insert(digest.to_string(), *size as u64);
         for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
             sizes.insert(blob.digest.to_string(), blob.size);
         }

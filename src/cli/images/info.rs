@@ -72,6 +72,13 @@ impl InfoArguments {
         let images = describe::images(&repository, &root).await?;
         let Some(image) = self.choose(&root, &images) else { return Ok(None) };
         let config = describe::config(&repository, &image.manifest).await;
+        // What names no platform is good for any.
+        if root.manifest.kind == ManifestKind::Image
+            && let (Some(platform), Some(found)) = (&self.platform, config.platform())
+            && !platform.matches(found)
+        {
+            return Ok(None);
+        }
         let all = images.iter().map(|(_, image)| image).chain([&root]);
         let (first, layers) = match image.manifest.media_type {
             MediaType::OciManifest | MediaType::DockerManifest => {

@@ -17,7 +17,7 @@ use super::size::shown;
 use crate::cli::administration::{Column, RegistryHost, print, print_list, registry_or_default};
 use crate::cli::connection::ConnectionArguments;
 use crate::cli::runtime;
-use crate::client::{ClientErrorKind, Repository, Result};
+use crate::client::{ClientError, ClientErrorKind, Repository, Result};
 use crate::images::again;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 
@@ -35,8 +35,8 @@ const COLUMNS: &[Column] = &[
     after_help = "PATTERN is a name, or one with stars: `*` is anything within a component, `**` anything; behind a colon, the same \
         for tags. Without one, all repositories that you may see are listed.\n\n\
     JSON: a list of {repository, tags: [{tag, digest, mediaType, size, cid, created, pushed, pulls}]}. Sizes are in bytes, what \
-        several platforms share counts once. What the registry does not say is null: `pushed` and `pulls` always are so \
-        far, `cid` at registries without IPFS.\n\n\
+        several platforms share counts once. What the registry does not say, or what cannot be read, is null: \
+        `pushed` and `pulls` always are so far, `cid` at registries without IPFS.\n\n\
     Examples:\n  roadstead list --registry localhost:5000\n  roadstead list 'team/*:v1*' --registry registry.example --json"
 )]
 pub(in crate::cli) struct ListArguments {
@@ -71,8 +71,18 @@ pub(in crate::cli) fn run(arguments: &ListArguments) -> anyhow::Result<ExitCode>
             let names = repositories.iter().map(|name| json!({ "repository": name.as_str() }));
             return Ok(names.collect());
         }
+        let is_pattern = names.contains('*');
         let listed = stream::iter(repositories)
-            .map(|name| describe_repository(connection.repository(&name), tags))
+            .map(|name| (connection.repository(&name), name))
+            .map(|(repository, name)| async move {
+                match describe_repository(&repository, tags).await {
+                    // One of several that may not be read is no reason to be silent about the others.
+                    Err(error) if is_pattern && is_unreadable(&error) => {
+                        Ok(json!({ "repository": name.as_str(), "tags": null }))
+                    }
+                    described => described,
+                }
+            })
             .buffered(AT_ONCE / 2)
             .try_collect::<Vec<Value>>()
             .await;
@@ -107,7 +117,7 @@ async fn find(client: &crate::client::Client, pattern: &str) -> Result<Vec<Repos
     Ok(found)
 }
 
-async fn describe_repository(repository: Repository, pattern: &str) -> Result<Value> {
+async fn describe_repository(repository: &Repository, pattern: &str) -> Result<Value> {
     let tags = match again(|| repository.tags().all()).await {
         Ok(tags) => tags,
         // The stock registry lists what it has forgotten.
@@ -118,7 +128,7 @@ async fn describe_repository(repository: Repository, pattern: &str) -> Result<Va
     let known = Mutex::new(HashMap::new());
     let chosen = tags.into_iter().filter(|tag| matches(pattern, tag.as_str()));
     let described = stream::iter(chosen)
-        .map(|tag| describe_tag(&repository, tag, &known))
+        .map(|tag| describe_tag(repository, tag, &known))
         .buffered(AT_ONCE)
         .try_filter_map(|described| async { Ok(described) })
         .try_collect::<Vec<Value>>()
@@ -126,20 +136,40 @@ async fn describe_repository(repository: Repository, pattern: &str) -> Result<Va
     Ok(json!({ "repository": repository.name().as_str(), "tags": described }))
 }
 
-/// Describes a tag; nothing if it has gone meanwhile.
+/// Tells whether what was to be read may not be read, or is not what it should be.
+fn is_unreadable(error: &ClientError) -> bool {
+    use ClientErrorKind::{Corrupt, Denied, Protocol, TooLarge, Unauthorized};
+
+    matches!(error.kind, Unauthorized | Denied | Protocol | Corrupt | TooLarge)
+}
+
+/// Describes a tag, by nulls if it cannot be read; nothing if it has gone meanwhile.
 async fn describe_tag(
     repository: &Repository,
     tag: Tag,
     known: &Mutex<HashMap<Digest, Value>>,
 ) -> Result<Option<Value>> {
-    let reference = Reference::Tag(tag.clone());
-    let root = match describe::manifest(repository, &reference).await {
-        Ok(root) => root,
+    let mut described = match describe_image(repository, &tag, known).await {
+        Ok(described) => described,
         Err(error) if error.kind == ClientErrorKind::NotFound => return Ok(None),
+        Err(error) if is_unreadable(&error) => json!({
+            "digest": null, "mediaType": null, "size": null, "cid": null, "created": null,
+            "pushed": null, "pulls": null,
+        }),
         Err(error) => return Err(error),
     };
+    described["tag"] = json!(tag.as_str());
+    Ok(Some(described))
+}
+
+async fn describe_image(
+    repository: &Repository,
+    tag: &Tag,
+    known: &Mutex<HashMap<Digest, Value>>,
+) -> Result<Value> {
+    let root = describe::manifest(repository, &Reference::Tag(tag.clone())).await?;
     let found = known.lock().await.get(&root.digest).cloned();
-    let mut described = if let Some(described) = found {
+    Ok(if let Some(described) = found {
         described
     } else {
         let images = describe::images(repository, &root).await?;
@@ -157,9 +187,7 @@ async fn describe_tag(
         });
         known.lock().await.insert(root.digest, described.clone());
         described
-    };
-    described["tag"] = json!(tag.as_str());
-    Ok(Some(described))
+    })
 }
 
 /// Makes a row of each tag, and of each repository without tags.
@@ -177,7 +205,7 @@ fn rows(listed: &[Value]) -> Vec<Value> {
             rows.push(json!({
                 "repository": name,
                 "tag": tag["tag"],
-                "size": shown(tag["size"].as_u64().unwrap_or_default()),
+                "size": tag["size"].as_u64().map_or_else(|| "-".to_owned(), shown),
                 "created": created.unwrap_or_else(|| "-".to_owned()),
                 "digest": digest.chars().take(19).collect::<String>(),
             }));

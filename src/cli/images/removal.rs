@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 
-use super::describe::{self, AT_ONCE};
+use super::describe::AT_ONCE;
 use super::pattern::matches;
-use crate::client::{ClientErrorKind, Repository, Result};
+use crate::client::{ClientErrorKind, Repository, Result, fallback_tag};
 use crate::images::again;
-use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, Reference, Tag};
+use crate::oci::{Algorithm, Descriptor, Digest, MediaType, Reference, Tag};
 
 /// What of a repository is to be deleted.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ impl DoomedKind {
 }
 
 /// A manifest that goes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Doomed {
     pub(super) digest: Digest,
     pub(super) kind: DoomedKind,
@@ -64,7 +65,7 @@ impl Removal {
         let mut removal = Self { by_tag: read_tags(repository).await?, ..Self::default() };
         let chosen = |tag: &Tag, digest: &Digest| match what {
             What::Tag(named) => tag == named,
-            What::Pattern(pattern) => matches(pattern, tag.as_str()) && subject_of(tag).is_none(),
+            What::Pattern(pattern) => matches(pattern, tag.as_str()) && !is_of_referrers(tag),
             What::Digest(named) => digest == named,
         };
         let is_chosen = |(tag, it): &(&Tag, &Descriptor)| chosen(tag, &it.digest);
@@ -95,8 +96,27 @@ impl Removal {
 
     /// Tells whether the manifest of a tag goes, and the tag with it.
     pub(super) fn goes_with_manifest(&self, tag: &Tag) -> bool {
-        let digest = self.by_tag.get(tag).map(|it| it.digest);
+        let digest = self.digest_of(tag);
         self.manifests.iter().any(|it| Some(it.digest) == digest)
+    }
+
+    /// Returns what a tag names.
+    pub(super) fn digest_of(&self, tag: &Tag) -> Option<Digest> {
+        self.by_tag.get(tag).map(|it| it.digest)
+    }
+
+    /// Tells whether the same goes, and the tags that go name the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let sorted = |removal: &Self| {
+            let mut tags: Vec<_> =
+                removal.tags.iter().map(|tag| (tag.clone(), removal.digest_of(tag))).collect();
+            tags.sort();
+            let manifests = removal.manifests.iter();
+            let mut manifests: Vec<_> = manifests.map(|it| (it.digest, it.kind.as_str())).collect();
+            manifests.sort_unstable();
+            (tags, manifests)
+        };
+        self.needed == other.needed && sorted(self) == sorted(other)
     }
 
     /// Returns the manifests that tags need which stay, each with one of these tags.
@@ -104,15 +124,16 @@ impl Removal {
         let mut needed = BTreeMap::new();
         for (tag, root) in &self.by_tag {
             // Lists of referrers need nothing.
-            if self.tags.contains(tag) || subject_of(tag).is_some() {
+            if self.tags.contains(tag) || is_of_referrers(tag) {
                 continue;
             }
-            let mut left = vec![root.clone()];
-            while let Some(found) = left.pop() {
-                if needed.insert(found.digest.to_string(), tag.clone()).is_some() {
+            let mut left = vec![root.digest];
+            while let Some(digest) = left.pop() {
+                let is_known = needed.insert(digest.to_string(), tag.clone()).is_some();
+                if is_known || digest == root.digest && !may_list(&root.media_type) {
                     continue;
                 }
-                left.extend(children(repository, &found).await?);
+                left.extend(children(repository, &digest).await?.unwrap_or_default());
             }
         }
         Ok(needed)
@@ -132,11 +153,14 @@ impl Removal {
             if is_known || needed.contains_key(&digest.to_string()) {
                 continue;
             }
+            let below = children(repository, &digest).await?;
+            // An index may list what the registry does not have.
+            if below.is_none() && kind != DoomedKind::Image {
+                continue;
+            }
             self.manifests.push(Doomed { digest, kind });
-            let media_type = String::new();
-            let below = children(repository, &Descriptor { media_type, digest, size: 0 }).await?;
             let kind = if kind == DoomedKind::Image { DoomedKind::Child } else { kind };
-            left.extend(below.into_iter().rev().map(|child| (child.digest, kind)));
+            left.extend(below.unwrap_or_default().into_iter().rev().map(|child| (child, kind)));
         }
         Ok(())
     }
@@ -157,7 +181,7 @@ impl Removal {
             let referrers = again(|| repository.referrers(&digest, None)).await?;
             let referrers = referrers.into_iter().map(|it| it.descriptor.digest).collect();
             self.add(repository, referrers, DoomedKind::Referrer, needed).await?;
-            let own = self.by_tag.iter().filter(|(tag, _)| subject_of(tag) == Some(digest));
+            let own = self.by_tag.iter().filter(|(tag, _)| refers_to(tag, &digest));
             let own: Vec<(Tag, Digest)> = own.map(|(tag, it)| (tag.clone(), it.digest)).collect();
             for (tag, digest) in own {
                 if !self.tags.contains(&tag) {
@@ -185,29 +209,90 @@ async fn read_tags(repository: &Repository) -> Result<BTreeMap<Tag, Descriptor>>
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Returns what an index lists; of an image, nothing.
-async fn children(repository: &Repository, found: &Descriptor) -> Result<Vec<Descriptor>> {
-    let is_index = match MediaType::parse(&found.media_type) {
-        Some(MediaType::OciIndex | MediaType::DockerList) | None => true,
-        Some(_) => false,
-    };
-    if !is_index {
-        return Ok(Vec::new());
-    }
-    match describe::manifest(repository, &Reference::Digest(found.digest)).await {
-        Ok(found) if found.manifest.kind == ManifestKind::Index => Ok(found.manifest.children),
-        Ok(_) => Ok(Vec::new()),
-        // An index may list what the registry does not have, or layers.
-        Err(error) if error.kind == ClientErrorKind::NotFound => Ok(Vec::new()),
+/// Tells whether what has that media type may list something.
+fn may_list(media_type: &str) -> bool {
+    matches!(MediaType::parse(media_type), Some(MediaType::OciIndex | MediaType::DockerList) | None)
+}
+
+/// Returns the manifests that an index lists; of an image, none. Nothing if the registry does not have it.
+async fn children(repository: &Repository, digest: &Digest) -> Result<Option<Vec<Digest>>> {
+    let reference = Reference::Digest(*digest);
+    match again(|| repository.manifest(&reference)).await {
+        Ok(fetched) => Ok(Some(listed(&fetched.bytes))),
+        Err(error) if error.kind == ClientErrorKind::NotFound => Ok(None),
+        // Nobody can read what it lists.
+        Err(error)
+            if matches!(error.kind, ClientErrorKind::Corrupt | ClientErrorKind::Protocol) =>
+        {
+            Ok(Some(Vec::new()))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Returns what the list of referrers is about that clients name so: `sha256-<hex>`, or with `.sig`, `.att` or `.sbom`
-/// behind it.
-fn subject_of(tag: &Tag) -> Option<Digest> {
+/// Returns the manifests that a document lists, as far as they can be read. Older caches of BuildKit list layers as well.
+fn listed(bytes: &[u8]) -> Vec<Digest> {
+    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let entries = document["manifests"].as_array().into_iter().flatten();
+    let is_manifest = |entry: &&Value| {
+        let media_type = entry["mediaType"].as_str().unwrap_or_default();
+        media_type.is_empty() || MediaType::parse(media_type).is_some()
+    };
+    let digests = entries.filter(is_manifest).filter_map(|entry| entry["digest"].as_str());
+    digests.filter_map(|digest| digest.parse().ok()).collect()
+}
+
+/// Leaves out what clients write behind the tags of signatures, attestations and SBOMs.
+fn without_suffix(tag: &Tag) -> &str {
     let text = tag.as_str();
     let suffixes = [".sig", ".att", ".sbom"];
-    let text = suffixes.iter().find_map(|it| text.strip_suffix(it)).unwrap_or(text);
-    text.replacen('-', ":", 1).parse().ok()
+    suffixes.iter().find_map(|it| text.strip_suffix(it)).unwrap_or(text)
+}
+
+/// Tells whether a tag is that of a list of referrers, or of one that clients name so: `sha256-<hex>`, or with `.sig`,
+/// `.att` or `.sbom` behind it.
+fn is_of_referrers(tag: &Tag) -> bool {
+    let parts = without_suffix(tag).split_once('-');
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    parts.is_some_and(|(algorithm, hex)| {
+        algorithm.parse::<Algorithm>().is_ok() && hex.len() == 64 && hex.bytes().all(is_digit)
+    })
+}
+
+/// Tells whether it is that of the referrers of this manifest.
+fn refers_to(tag: &Tag, digest: &Digest) -> bool {
+    without_suffix(tag) == fallback_tag(digest).as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_referrers_are_known() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let (digest, other) = (Digest::of(algorithm, b"a"), Digest::of(algorithm, b"b"));
+            for suffix in ["", ".sig", ".att", ".sbom"] {
+                let tag: Tag = format!("{}{suffix}", fallback_tag(&digest)).parse().unwrap();
+                assert!(is_of_referrers(&tag) && refers_to(&tag, &digest), "{tag}");
+                assert!(!refers_to(&tag, &other), "{tag}");
+            }
+        }
+        for text in ["v1", "sha256-abc", "sha256-latest.sig", "sha256"] {
+            assert!(!is_of_referrers(&text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_of_an_odd_index_is_read() {
+        let digest = Digest::of(Algorithm::Sha256, b"image");
+        let index = format!(
+            r#"{{"manifests": [{{"digest": "md5:1"}}, 7, {{"digest": "{digest}"}},
+                {{"digest": "{digest}", "mediaType": "application/vnd.oci.image.layer.v1.tar"}}]}}"#
+        );
+        assert_eq!(listed(index.as_bytes()), [digest]);
+        for odd in ["", "[]", "{}", r#"{"manifests": 1}"#] {
+            assert_eq!(listed(odd.as_bytes()), []);
+        }
+    }
 }

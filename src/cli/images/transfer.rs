@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::advice::{advised, registry};
+use super::advice::advised;
 use super::lines::lines;
 use super::location::Location;
 use super::size::shown;
@@ -98,7 +98,7 @@ impl Transfer<'_> {
         let options = TransferOptions { plan, jobs: usize::from(arguments.jobs) };
         let done = transfer(&*source, &*target, &options, &progress).await;
         let done = done.map_err(|error| advised(error, &ends.all()))?;
-        let cid = self.cid(&ends, &done).await?;
+        let cid = self.cid(&ends, &done).await;
         Ok((done, cid))
     }
 
@@ -175,25 +175,22 @@ impl Transfer<'_> {
         matches!(self.to, Location::Archive(..)).then(Platform::of_this_machine)
     }
 
-    /// Returns the CID of the manifest, if the registry tells it.
-    async fn cid(&self, ends: &Ends, done: &Transferred) -> anyhow::Result<Option<String>> {
+    /// Returns the CID of the manifest, if the registry tells it. The transfer is done whether it does or not.
+    async fn cid(&self, ends: &Ends, done: &Transferred) -> Option<String> {
         let ((_, Location::Registry(name), _, Some(connection))
         | (Location::Registry(name), _, Some(connection), _)) =
             (self.from, self.to, &ends.from, &ends.to)
         else {
-            return Ok(None);
+            return None;
         };
         if self.arguments.quiet {
-            return Ok(None);
+            return None;
         }
         let repository = connection.repository(&name.repository);
         let reference = Reference::Digest(done.plan.root.descriptor.digest);
         // Who may push may not pull everywhere.
-        match again(|| repository.manifest(&reference)).await {
-            Ok(found) => Ok(found.ipfs_path.as_deref().map(cid_of)),
-            Err(error) if error.may_succeed_later() => Err(registry(error, &ends.all())),
-            Err(_) => Ok(None),
-        }
+        let found = again(|| repository.manifest(&reference)).await.ok()?;
+        found.ipfs_path.as_deref().map(cid_of)
     }
 
     fn report(&self, done: &Transferred, cid: Option<&str>) -> String {

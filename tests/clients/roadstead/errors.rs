@@ -45,7 +45,13 @@ fn errors_say_what_to_do() {
     expect(&client.run(&["pull", &app, "docker-archive:-"]), 2, &["expected a file"]);
     // A login by one spelling is found by others, and forgotten by another one.
     client.say(&["push", &from, &app]);
-    client.say(&["logout", &format!("http://{host}/v2/")]);
+    let other_platform = client.run(&["info", "--platform", "linux/s390x", &app]);
+    expect(&other_platform, 1, &["cannot find an image for linux/s390x"]);
+    expect(&client.run(&["info", "--insecure=a/b", &app]), 2, &["expected a host"]);
+    expect(&client.run(&["info", "--insecure=", &app]), 2, &["--insecure"]);
+    expect(&client.run(&["delete", &format!("{app}:v2"), "--yes"]), 2, &["error"]);
+    let mut logout = client.command(&["logout", &format!("http://{host}/v2/")]);
+    succeed(logout.env("REGISTRY_AUTH_FILE", "auth.json"));
     expect(&client.run(&["info", &app]), 1, &[&advice]);
 }
 

@@ -10,6 +10,7 @@ mod hostile;
 mod kinds;
 mod made;
 mod registries;
+mod unusual;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
