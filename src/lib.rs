@@ -29,6 +29,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod dnslink;
+pub mod glob;
 pub mod heap;
 pub mod http;
 pub mod https;

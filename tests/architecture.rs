@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// `cli` stands outside `app`: `roadstead serve` and `roadstead check` run what `app` composes, and
 /// `app` has no use for arguments.
 const LEVELS: &[&[&str]] = &[
-    &["oci", "ipld", "reader", "https"],
+    &["oci", "ipld", "reader", "https", "glob"],
     &["kubo", "client"],
     &["storage", "remote", "index", "dnslink", "auth"],
     &["registry", "images"],

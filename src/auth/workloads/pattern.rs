@@ -1,76 +1,25 @@
 //! What the value of a claim has to be.
 
+use crate::glob::Glob;
+
 /// The longest value that is compared with stars.
 const LONGEST: usize = 2048;
 
 /// The characters that separate the parts of a value: paths, subjects and references have them.
-const SEPARATORS: [char; 3] = ['/', ':', '@'];
+static SEPARATORS: [char; 3] = ['/', ':', '@'];
 
 /// A value, in which `*` is any text within one part, and `**` any text. Nothing else has a meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Piece>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
-    Exactly(char),
-    WithinPart,
-    Anything,
-}
+pub(super) struct Pattern(Glob);
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Self {
-        let mut pieces = Vec::new();
-        for character in text.chars() {
-            match (character, pieces.last_mut()) {
-                ('*', Some(last @ (Piece::WithinPart | Piece::Anything))) => {
-                    *last = Piece::Anything;
-                }
-                ('*', _) => pieces.push(Piece::WithinPart),
-                (other, _) => pieces.push(Piece::Exactly(other)),
-            }
-        }
-        Self(pieces)
+        Self(Glob::new(text, &SEPARATORS))
     }
 
     /// Tells whether a value is as the pattern says, from its first character to its last.
     pub(super) fn matches(&self, value: &str) -> bool {
-        if self.0.iter().all(|piece| matches!(piece, Piece::Exactly(_))) {
-            let own = self.0.iter().filter_map(|piece| match piece {
-                Piece::Exactly(character) => Some(*character),
-                _ => None,
-            });
-            return own.eq(value.chars());
-        }
-        if value.len() > LONGEST {
-            return false;
-        }
-        // All positions in the pattern that what was read so far may lead to.
-        let mut reached = vec![false; self.0.len() + 1];
-        reached[0] = true;
-        self.pass_stars(&mut reached);
-        for character in value.chars() {
-            let mut next = vec![false; reached.len()];
-            for (at, piece) in self.0.iter().enumerate().filter(|(at, _)| reached[*at]) {
-                match piece {
-                    Piece::Exactly(own) if *own == character => next[at + 1] = true,
-                    Piece::WithinPart if !SEPARATORS.contains(&character) => next[at] = true,
-                    Piece::Anything => next[at] = true,
-                    Piece::Exactly(_) | Piece::WithinPart => {}
-                }
-            }
-            self.pass_stars(&mut next);
-            reached = next;
-        }
-        reached[self.0.len()]
-    }
-
-    /// A star may also stand for nothing.
-    fn pass_stars(&self, reached: &mut [bool]) {
-        for (at, piece) in self.0.iter().enumerate() {
-            if reached[at] && !matches!(piece, Piece::Exactly(_)) {
-                reached[at + 1] = true;
-            }
-        }
+        (value.len() <= LONGEST || !self.0.has_stars()) && self.0.matches(value)
     }
 }
 

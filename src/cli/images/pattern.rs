@@ -1,36 +1,10 @@
 //! Patterns of names and tags.
 
+use crate::glob::Glob;
+
 /// Tells whether a text matches a pattern: `*` is anything within a component, `**` anything.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    // The positions of the pattern that may be reached: as many steps as both are long.
-    let mut reached = vec![false; pattern.len() + 1];
-    reached[0] = true;
-    let is_star = |position: usize| pattern.get(position) == Some(&b'*');
-    let is_deep = |position: usize| {
-        is_star(position) && (is_star(position + 1) || position.checked_sub(1).is_some_and(is_star))
-    };
-    let skip_stars = |reached: &mut Vec<bool>| {
-        for position in 0..pattern.len() {
-            if reached[position] && is_star(position) {
-                reached[position + 1] = true;
-            }
-        }
-    };
-    skip_stars(&mut reached);
-    for byte in text {
-        let mut next = vec![false; pattern.len() + 1];
-        for position in (0..pattern.len()).filter(|position| reached[*position]) {
-            if is_star(position) {
-                next[position] |= *byte != b'/' || is_deep(position);
-            } else if pattern[position] == *byte {
-                next[position + 1] = true;
-            }
-        }
-        skip_stars(&mut next);
-        reached = next;
-    }
-    reached[pattern.len()]
+    Glob::new(pattern, &['/']).matches(text)
 }
 
 #[cfg(test)]

@@ -1,39 +1,32 @@
 //! Patterns of tags.
 
+use crate::glob::Glob;
 use crate::oci::Tag;
 
 /// Which tags a rule is about: a tag in which `*` stands for any text, none too. Nothing else has a meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagPattern(String);
+pub struct TagPattern {
+    text: String,
+    glob: Glob,
+}
 
 impl TagPattern {
     /// The pattern of that text, which may be any.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
+        Self { text: text.to_owned(), glob: Glob::new(text, &[]) }
     }
 
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Tells whether a tag is as the pattern says, from its first character to its last.
     #[must_use]
     pub fn matches(&self, tag: &Tag) -> bool {
-        let mut rest = tag.as_str();
-        let mut pieces = self.0.split('*');
-        // The first piece begins the tag; each further one follows at the earliest spot, and the last one ends it.
-        let Some(first) = pieces.next() else { return false };
-        let Some(after) = rest.strip_prefix(first) else { return false };
-        rest = after;
-        let Some(last) = pieces.next_back() else { return rest.is_empty() };
-        for piece in pieces {
-            let Some(at) = rest.find(piece) else { return false };
-            rest = &rest[at + piece.len()..];
-        }
-        rest.ends_with(last)
+        self.glob.matches(tag.as_str())
     }
 }
 
