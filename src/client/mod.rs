@@ -34,7 +34,6 @@ pub use manifests::FetchedManifest;
 pub use options::{Credentials, Options};
 pub use pages::Pages;
 pub use referrers::Referrer;
-pub(crate) use referrers::fallback_tag;
 pub use repository::Repository;
 pub(crate) use retries::Retries;
 pub use uploads::{Mount, Upload};

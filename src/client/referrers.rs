@@ -84,7 +84,7 @@ impl Repository {
 
     /// Reads the index that clients maintain where the registry does not (distribution-spec, "Referrers Tag Schema").
     async fn fallback_referrers(&self, digest: &Digest) -> Result<Vec<Referrer>> {
-        match self.manifest(&Reference::Tag(fallback_tag(digest))).await {
+        match self.manifest(&Reference::Tag(Tag::of_referrers(digest))).await {
             Ok(index) => parse(&index.bytes).map_err(|error| {
                 let context = format!("cannot list what refers to {self}@{digest}");
                 let reason = "the tag of its referrers is no index";
@@ -94,13 +94,6 @@ impl Repository {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Returns the tag under which clients list what refers to a manifest (distribution-spec, "Referrers Tag Schema"): the
-/// algorithm, and of the digits no more than 64.
-pub(crate) fn fallback_tag(digest: &Digest) -> Tag {
-    let hex: String = digest.hex().chars().take(64).collect();
-    format!("{}-{hex}", digest.algorithm()).parse().expect("an algorithm and digits are a tag")
 }
 
 fn parse(
@@ -113,19 +106,4 @@ fn parse(
         Ok(Referrer { descriptor, artifact_type, annotations })
     };
     entries.into_iter().map(referrer).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oci::Algorithm;
-
-    #[test]
-    fn the_tag_of_a_long_digest_is_cut() {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let digest = Digest::of(algorithm, b"image");
-            let tag = fallback_tag(&digest);
-            assert_eq!(tag.as_str(), format!("{algorithm}-{}", &digest.hex()[..64]));
-        }
-    }
 }

@@ -14,8 +14,8 @@ use super::plan::{Plan, PlannedManifest};
 use super::source::{ImageSource, LARGEST_MANIFEST};
 use super::target::{ImageTarget, Stored};
 use super::transfer::again;
-use crate::client::{ClientError, ClientErrorKind, Content, Repository, fallback_tag};
-use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference};
+use crate::client::{ClientError, ClientErrorKind, Content, Repository};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
 
 /// An image of a registry.
 pub(crate) struct RegistrySource {
@@ -101,7 +101,7 @@ impl RegistryTarget {
     /// Adds a referrer to the list that clients keep where the registry has none (distribution-spec, "Referrers Tag
     /// Schema").
     async fn list_referrer(&self, subject: &Digest, planned: &PlannedManifest) -> Result<()> {
-        let reference = Reference::Tag(fallback_tag(subject));
+        let reference = Reference::Tag(Tag::of_referrers(subject));
         let _one_at_a_time = self.fallback.lock().await;
         let mut index = match again(|| self.repository.manifest(&reference)).await {
             Ok(found) => serde_json::from_slice::<Value>(&found.bytes).unwrap_or_default(),

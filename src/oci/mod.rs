@@ -13,6 +13,7 @@ mod manifest;
 mod media_type;
 mod name;
 mod reference;
+mod referrers_tag;
 mod repository;
 mod text;
 mod tree_id;

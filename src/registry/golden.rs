@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use serde::de::DeserializeOwned;
 
 use super::condition::{Condition, Expected};
+use super::guard::Guard;
 use super::intent::{Intent, Refusal};
 use super::publish::{Failure, Publication};
-use super::retention::Guard;
 use crate::index::{QuotaExceeded, QuotaKind};
 use crate::storage::Edit;
 

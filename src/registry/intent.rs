@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::retention::Guard;
+use super::guard::Guard;
 use super::{Condition, RegistryError};
 use crate::index::QuotaExceeded;
 use crate::oci::{

@@ -5,8 +5,8 @@ use tokio::task::spawn_blocking;
 
 use super::blobs::new_blob;
 use super::commit::Pushed;
+use super::guard::Guard;
 use super::intent::Intent;
-use super::retention::Guard;
 use super::uploads::new_id;
 use super::{Condition, Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PushGrant};

@@ -29,6 +29,7 @@ mod former;
 mod gateway;
 #[cfg(test)]
 mod golden;
+mod guard;
 mod intent;
 mod layout;
 mod link_counts;

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::describe::AT_ONCE;
 use super::pattern::matches;
-use crate::client::{ClientErrorKind, Repository, Result, fallback_tag};
+use crate::client::{ClientErrorKind, Repository, Result};
 use crate::images::again;
-use crate::oci::{Algorithm, Descriptor, Digest, MediaType, Reference, Tag};
+use crate::oci::{Descriptor, Digest, MediaType, Reference, Tag};
 
 /// What of a repository is to be deleted.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ impl Removal {
         let mut removal = Self { by_tag: read_tags(repository).await?, ..Self::default() };
         let chosen = |tag: &Tag, digest: &Digest| match what {
             What::Tag(named) => tag == named,
-            What::Pattern(pattern) => matches(pattern, tag.as_str()) && !is_of_referrers(tag),
+            What::Pattern(pattern) => matches(pattern, tag.as_str()) && !tag.is_of_referrers(),
             What::Digest(named) => digest == named,
         };
         let is_chosen = |(tag, it): &(&Tag, &Descriptor)| chosen(tag, &it.digest);
@@ -124,7 +124,7 @@ impl Removal {
         let mut needed = BTreeMap::new();
         for (tag, root) in &self.by_tag {
             // Lists of referrers need nothing.
-            if self.tags.contains(tag) || is_of_referrers(tag) {
+            if self.tags.contains(tag) || tag.is_of_referrers() {
                 continue;
             }
             let mut left = vec![root.digest];
@@ -181,7 +181,7 @@ impl Removal {
             let referrers = again(|| repository.referrers(&digest, None)).await?;
             let referrers = referrers.into_iter().map(|it| it.descriptor.digest).collect();
             self.add(repository, referrers, DoomedKind::Referrer, needed).await?;
-            let own = self.by_tag.iter().filter(|(tag, _)| refers_to(tag, &digest));
+            let own = self.by_tag.iter().filter(|(tag, _)| tag.refers_to(&digest));
             let own: Vec<(Tag, Digest)> = own.map(|(tag, it)| (tag.clone(), it.digest)).collect();
             for (tag, digest) in own {
                 if !self.tags.contains(&tag) {
@@ -242,46 +242,10 @@ fn listed(bytes: &[u8]) -> Vec<Digest> {
     digests.filter_map(|digest| digest.parse().ok()).collect()
 }
 
-/// Leaves out what clients write behind the tags of signatures, attestations and SBOMs.
-fn without_suffix(tag: &Tag) -> &str {
-    let text = tag.as_str();
-    let suffixes = [".sig", ".att", ".sbom"];
-    suffixes.iter().find_map(|it| text.strip_suffix(it)).unwrap_or(text)
-}
-
-/// Tells whether a tag is that of a list of referrers, or of one that clients name so: `sha256-<hex>`, or with `.sig`,
-/// `.att` or `.sbom` behind it.
-fn is_of_referrers(tag: &Tag) -> bool {
-    let parts = without_suffix(tag).split_once('-');
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    parts.is_some_and(|(algorithm, hex)| {
-        algorithm.parse::<Algorithm>().is_ok() && hex.len() == 64 && hex.bytes().all(is_digit)
-    })
-}
-
-/// Tells whether it is that of the referrers of this manifest.
-fn refers_to(tag: &Tag, digest: &Digest) -> bool {
-    without_suffix(tag) == fallback_tag(digest).as_str()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_of_referrers_are_known() {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let (digest, other) = (Digest::of(algorithm, b"a"), Digest::of(algorithm, b"b"));
-            for suffix in ["", ".sig", ".att", ".sbom"] {
-                let tag: Tag = format!("{}{suffix}", fallback_tag(&digest)).parse().unwrap();
-                assert!(is_of_referrers(&tag) && refers_to(&tag, &digest), "{tag}");
-                assert!(!refers_to(&tag, &other), "{tag}");
-            }
-        }
-        for text in ["v1", "sha256-abc", "sha256-latest.sig", "sha256"] {
-            assert!(!is_of_referrers(&text.parse().unwrap()), "{text}");
-        }
-    }
+    use crate::oci::Algorithm;
 
     #[test]
     fn what_can_be_read_of_an_odd_index_is_read() {

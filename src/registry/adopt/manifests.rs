@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
+use super::super::guard::Guard;
 use super::super::intent::{Intent, Refusal};
-use super::super::retention::Guard;
 use super::super::walk::TagLinks;
 use super::super::{Condition, RegistryError, Result, now};
 use super::{Adoption, LeftOutKind, SoundLinks};

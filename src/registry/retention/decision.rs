@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fallback::Fallback;
 use super::rules::{Retention, RetentionRule};
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -61,7 +60,7 @@ impl Retention {
         repository: &RepositoryName,
         tags: &[TagState],
         clock: Clock,
-        goes_with: impl Fn(&Fallback) -> bool,
+        goes_with: impl Fn(&Tag) -> bool,
     ) -> Vec<Decision> {
         let deleting: Vec<(usize, &RetentionRule)> =
             self.about(repository).filter(|(_, rule)| rule.deletes_tags()).collect();
@@ -78,8 +77,8 @@ impl Retention {
             if let Some(rule) = self.protecting(repository, &state.tag) {
                 return outcome(true, Some(rule), "protected".to_owned());
             }
-            let fallback = Fallback::read(&state.tag);
-            if deleting.is_empty() && fallback.is_none() {
+            let is_of_referrers = state.tag.is_of_referrers();
+            if deleting.is_empty() && !is_of_referrers {
                 return outcome(true, None, "no rule deletes tags of this repository".to_owned());
             }
             if clock.is_within(state.moved, clock.grace) {
@@ -91,8 +90,8 @@ impl Retention {
             if let Some((rule, _)) = named {
                 return outcome(true, Some(rule), "named by `keep_tags`".to_owned());
             }
-            if let Some(fallback) = fallback {
-                let stays = !goes_with(&fallback);
+            if is_of_referrers {
+                let stays = !goes_with(&state.tag);
                 let why = if stays { "follows its subject" } else { "its subject goes" };
                 return outcome(stays, None, why.to_owned());
             }
@@ -118,8 +117,7 @@ impl Retention {
 /// How many tags of a rule have moved after each of them. Those whose time is unknown come after all others.
 fn ranks<'tags>(rule: &RetentionRule, tags: &'tags [TagState]) -> BTreeMap<&'tags Tag, usize> {
     let is_candidate = |state: &&TagState| {
-        Fallback::read(&state.tag).is_none()
-            && rule.tags.iter().any(|pattern| pattern.matches(&state.tag))
+        !state.tag.is_of_referrers() && rule.tags.iter().any(|pattern| pattern.matches(&state.tag))
     };
     let mut candidates: Vec<&TagState> = tags.iter().filter(is_candidate).collect();
     candidates.sort_by_key(|state| {

@@ -1,8 +1,8 @@
 //! A change is looked at with what the rules demand of it, under the writer's lock.
 
 use super::super::Result;
+use super::super::guard::Guard;
 use super::super::intent::Refusal;
-use super::guard::Guard;
 use super::tag_pattern::TagPattern;
 use crate::index::Writer;
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};

@@ -1,8 +1,6 @@
 //! Retention: rules of the operator by which tags go, and manifests without tags; and tags that cannot be changed.
 
 mod decision;
-mod fallback;
-mod guard;
 mod guarding;
 mod refused;
 mod rules;
@@ -14,13 +12,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::collection::lag;
+use super::guard::Guard;
 use super::intent::Intent;
 use super::{Condition, Expected, Registry, RegistryError, Result};
 use crate::index::Actor;
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 use decision::Clock;
-use fallback::Fallback;
-pub(super) use guard::Guard;
 pub(super) use refused::Refused;
 
 pub use decision::{Decision, TagState};
@@ -92,7 +89,7 @@ impl Registry {
         let RetentionPlan { tags, untagged, .. } = self.plan_for(name.clone()).await?;
         let going = tags.into_iter().filter(|decision| !decision.stays);
         let (followers, tags): (Vec<Decision>, Vec<Decision>) =
-            going.partition(|decision| Fallback::read(&decision.tag).is_some());
+            going.partition(|decision| decision.tag.is_of_referrers());
         for decision in tags {
             deleted.tags += u64::from(self.delete_tag(name, decision).await?);
         }
@@ -112,8 +109,7 @@ impl Registry {
             }
         }
         for decision in followers {
-            let fallback = Fallback::read(&decision.tag);
-            if fallback.is_some_and(|it| gone.iter().any(|digest| it.is_about(digest))) {
+            if gone.iter().any(|digest| decision.tag.refers_to(digest)) {
                 deleted.tags += u64::from(self.delete_tag(name, decision).await?);
             }
         }
@@ -204,8 +200,8 @@ impl Registry {
             None => Vec::new(),
         };
         let clock = Clock { now, grace: self.limits.collection_grace };
-        let tags = rules.decide(&repository, &states, clock, |fallback| {
-            untagged.iter().any(|canonical| fallback.is_about(&Digest::from(*canonical)))
+        let tags = rules.decide(&repository, &states, clock, |tag| {
+            untagged.iter().any(|canonical| tag.refers_to(&Digest::from(*canonical)))
         });
         Ok(RetentionPlan { repository, tags, untagged })
     }
@@ -223,7 +219,9 @@ impl Registry {
     pub(super) fn guard_push(&self, repository: &RepositoryName, tags: &[Tag]) -> Guard {
         let rules = &self.limits.retention;
         let is_fixed = |tag: &&Tag| {
-            rules.is_immutable(repository, tag) || self.refused.includes(repository, tag)
+            rules.is_immutable(repository, tag)
+                || (rules.protecting(repository, tag).is_some()
+                    && self.refused.includes(repository, tag))
         };
         Guard { fixed: tags.iter().filter(is_fixed).cloned().collect(), ..Guard::default() }
     }

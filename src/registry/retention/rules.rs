@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::fallback::Fallback;
 use super::tag_pattern::TagPattern;
 use crate::auth::accounts::Pattern;
 use crate::oci::{RepositoryName, Tag};
@@ -61,7 +60,7 @@ impl Retention {
     pub fn is_immutable(&self, repository: &RepositoryName, tag: &Tag) -> bool {
         let is_named =
             |rule: &RetentionRule| rule.immutable_tags.iter().any(|pattern| pattern.matches(tag));
-        Fallback::read(tag).is_none() && self.about(repository).any(|(_, rule)| is_named(rule))
+        self.about(repository).any(|(_, rule)| is_named(rule)) && !tag.is_of_referrers()
     }
 
     /// Returns the number of the rule by which a tag cannot be deleted, if there is one.

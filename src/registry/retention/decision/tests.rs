@@ -96,7 +96,7 @@ fn tags_of_a_subject_follow_it_and_are_not_counted() {
     let subject = format!("sha256:{hex}").parse().unwrap();
     let gone = |rules| {
         let rules = Retention { rules };
-        let found = rules.decide(&name("team/app"), &tags, CLOCK, |it| it.is_about(&subject));
+        let found = rules.decide(&name("team/app"), &tags, CLOCK, |tag| tag.refers_to(&subject));
         let gone = found.into_iter().filter(|it| !it.stays).map(|it| it.tag.to_string());
         gone.collect::<Vec<_>>()
     };

@@ -6,7 +6,7 @@ use crate::oci::Tag;
 
 /// What the rules demand of a change; by default nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct Guard {
+pub(super) struct Guard {
     /// Tags that may not be moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) fixed: Vec<Tag>,
@@ -23,7 +23,7 @@ pub(in super::super) struct Guard {
 
 impl Guard {
     /// Returns whether nothing is demanded.
-    pub(in super::super) fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
