@@ -26,9 +26,7 @@ impl Index {
         .await)?;
         rows.iter().map(|(name,)| parsed(name)).collect()
     }
-}
 
-impl Index {
     /// Lists tags with what they point to and their times, as [`Writer::tag_moved`] returns them: bytewise after `last`, at
     /// most `limit`.
     pub async fn tag_states(
@@ -52,58 +50,9 @@ impl Index {
         };
         rows.iter().map(read).collect()
     }
-
-    /// Lists manifests of a repository that have had no tag and been in no index since before that time, by digest, at
-    /// most `limit`. One that refers to a manifest of the repository is not among them.
-    pub async fn untagged_of(
-        &self,
-        repository: &RepositoryName,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<CanonicalDigest>> {
-        let connection = &mut self.read().await?;
-        let rows: Vec<(String,)> = on!(connection, "listing manifests without a tag", db => sqlx::query_as(
-            "SELECT m.canonical FROM repositories r JOIN repository_manifests m ON m.repository = r.id \
-             WHERE r.name = $1 AND m.untagged_since < $2 AND NOT EXISTS ( \
-             SELECT 1 FROM manifest_edges e CROSS JOIN manifest_names n \
-             WHERE e.repository = m.repository AND e.canonical = m.canonical AND e.kind = 'subject' \
-             AND n.repository = e.repository AND n.digest = e.target) \
-             ORDER BY m.canonical LIMIT $3",
-        )
-        .bind(repository.as_str())
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(db)
-        .await)?;
-        rows.iter().map(|(digest,)| parsed(digest)).collect()
-    }
 }
 
 impl Writer {
-    /// Tells whether a manifest of a repository has had no tag and been in no index since before that time, and refers to
-    /// none that is there.
-    pub async fn is_untagged_before(
-        &mut self,
-        repository: &RepositoryName,
-        manifest: &CanonicalDigest,
-        before: i64,
-    ) -> Result<bool> {
-        let connection = self.connection();
-        let found: Option<i64> = on!(connection, "finding a manifest without a tag", db => sqlx::query_scalar(
-            "SELECT m.untagged_since FROM repositories r JOIN repository_manifests m ON m.repository = r.id \
-             WHERE r.name = $1 AND m.canonical = $2 AND m.untagged_since < $3 AND NOT EXISTS ( \
-             SELECT 1 FROM manifest_edges e CROSS JOIN manifest_names n \
-             WHERE e.repository = m.repository AND e.canonical = m.canonical AND e.kind = 'subject' \
-             AND n.repository = e.repository AND n.digest = e.target)",
-        )
-        .bind(repository.as_str())
-        .bind(manifest.to_string())
-        .bind(before)
-        .fetch_optional(db)
-        .await)?;
-        Ok(found.is_some())
-    }
-
     /// Finds what a tag points to.
     pub async fn tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>> {
         let connection = self.connection();

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::columns::parsed;
 use super::connection::{Connection, on};
-use super::{BlobRow, Index, IndexErrorKind, Lookup, ManifestRow, Result, blobs, manifests};
+use super::{
+    BlobRow, Index, IndexErrorKind, Lookup, ManifestRow, Result, Writer, blobs, manifests,
+};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 impl Index {
@@ -121,6 +123,56 @@ impl Index {
         };
         rows.into_iter().map(untagged).collect()
     }
+
+    /// Lists manifests of a repository that no tag and no index has named since before that time, by digest, at most
+    /// `limit`. One that refers to a manifest of the repository is not among them.
+    pub async fn untagged_of(
+        &self,
+        repository: &RepositoryName,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>> {
+        untagged(&mut self.read().await?, repository, before, None, limit).await
+    }
+}
+
+impl Writer {
+    /// Tells whether a manifest of a repository is among [`Index::untagged_of`].
+    pub async fn is_untagged_before(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &CanonicalDigest,
+        before: i64,
+    ) -> Result<bool> {
+        let found = untagged(self.connection(), repository, before, Some(manifest), 1).await?;
+        Ok(!found.is_empty())
+    }
+}
+
+/// Lists manifests that have been untagged since before that time, and refer to none that is there: all, or only one.
+async fn untagged(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    before: i64,
+    only: Option<&CanonicalDigest>,
+    limit: u32,
+) -> Result<Vec<CanonicalDigest>> {
+    let rows: Vec<(String,)> = on!(connection, "listing manifests without a tag", db => sqlx::query_as(
+        "SELECT m.canonical FROM repositories r JOIN repository_manifests m ON m.repository = r.id \
+         WHERE r.name = $1 AND m.untagged_since < $2 \
+         AND (CAST($3 AS TEXT) IS NULL OR m.canonical = $3) AND NOT EXISTS ( \
+         SELECT 1 FROM manifest_edges e CROSS JOIN manifest_names n \
+         WHERE e.repository = m.repository AND e.canonical = m.canonical AND e.kind = 'subject' \
+         AND n.repository = e.repository AND n.digest = e.target) \
+         ORDER BY m.canonical LIMIT $4",
+    )
+    .bind(repository.as_str())
+    .bind(before)
+    .bind(only.map(ToString::to_string))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(digest,)| parsed(digest)).collect()
 }
 
 /// Moves the time of a blob to now, if it has one; returns whether it had.

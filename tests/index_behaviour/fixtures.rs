@@ -14,6 +14,25 @@ pub(crate) const NOW: i64 = 1_000_000;
 
 pub(crate) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// Numbers that are the same for the same seed.
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    /// Begins with `TEST_SEED`, or with the process's id; prints what it is, and returns it too.
+    pub(crate) fn cast() -> (u64, Self) {
+        let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+        eprintln!("TEST_SEED={seed}");
+        (seed, Self(seed))
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
+    }
+}
+
 pub(crate) fn repository(name: &str) -> RepositoryName {
     name.parse().expect("the suite writes names well")
 }

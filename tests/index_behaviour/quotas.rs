@@ -7,8 +7,8 @@ use roadstead::index::{
 use tokio::task::JoinSet;
 
 use crate::fixtures::{
-    NOW, blob, blob_with_alias, canonical, edge, give, key, manifest, repository, sha256, sha512,
-    tag, target,
+    NOW, Numbers, blob, blob_with_alias, canonical, edge, give, key, manifest, repository, sha256,
+    sha512, tag, target,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -84,22 +84,8 @@ async fn a_ledger_counts_each_content_once_and_only_what_a_manifest_names(home: 
     Ok(())
 }
 
-/// Numbers that are the same for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
-    }
-}
-
 async fn a_ledger_is_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outcome {
-    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("TEST_SEED={seed}");
-    let mut numbers = Numbers(seed);
+    let (seed, mut numbers) = Numbers::cast();
     let repositories = ["one", "one/app", "one/other", "two/app", "oneself/app"].map(repository);
     let contents: Vec<String> = (0..6).map(|number| "x".repeat(1 << number)).collect();
     for step in 0..400 {

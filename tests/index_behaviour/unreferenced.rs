@@ -8,8 +8,8 @@ use roadstead::oci::{CanonicalDigest, RepositoryName};
 use tokio::time::sleep;
 
 use crate::fixtures::{
-    NOW, blob, blob_with_alias, canonical, edge, give, manifest, repository, sha256, sha512, tag,
-    target,
+    NOW, Numbers, blob, blob_with_alias, canonical, edge, give, manifest, repository, sha256,
+    sha512, tag, target,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -161,17 +161,6 @@ async fn a_manifest_is_untagged_until_a_tag_or_an_index_names_it(home: Home) -> 
     Ok(())
 }
 
-/// Numbers that are the same for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
-    }
-}
-
 /// What a repository has, as the case remembers it.
 #[derive(Default)]
 struct Model {
@@ -201,10 +190,7 @@ impl Model {
 }
 
 async fn times_are_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outcome {
-    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("TEST_SEED={seed}");
-    let mut numbers = Numbers(seed);
+    let (seed, mut numbers) = Numbers::cast();
     let names: [RepositoryName; 2] = ["one/app", "two"].map(repository);
     let mut models = [Model::default(), Model::default()];
     for step in 0..300 {
