@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::graphql::try_post;
 use super::team::{configure, edit, edit_at, fill, user};
-use crate::clients::chaos::dice::Dice;
+use crate::common::dice::Dice;
 use crate::common::{Postgres, Server};
 
 /// How often the server is killed.

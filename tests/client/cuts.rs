@@ -7,11 +7,11 @@ use roadstead::client::{Client, Content};
 use tempfile::TempDir;
 
 use crate::client::{client, digest, repository};
-use crate::clients::chaos::dice::Dice;
 use crate::clients::chaos::proxy::Proxy;
 use crate::clients::link::{Link, Manner};
 use crate::clients::stock_registry::StockRegistry;
 use crate::common::content::{MIB, noise};
+use crate::common::dice::Dice;
 use crate::common::{Server, require};
 
 /// How many pushes there are at least, and how many until the network has failed a few times.

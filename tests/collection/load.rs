@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{collect, collect_all, start};
+use super::{Acknowledged, collect, collect_all, duration, start};
 use crate::common::content::{OCI_MANIFEST, image, noise, sha256};
+use crate::common::dice::Dice;
 use crate::common::repository::Repository;
 use crate::common::{Server, run, succeed};
 
@@ -23,38 +24,13 @@ const LONGER: Duration = Duration::from_mins(2);
 /// How many layers images have in common; half of them are large enough to have several blocks.
 const LAYERS: usize = 10;
 
-/// Numbers that are the same for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
-    }
-}
-
-/// An image that was acknowledged.
-struct Acknowledged {
-    repository: String,
-    tag: String,
-    manifest: Vec<u8>,
-    blobs: Vec<Vec<u8>>,
-}
-
-/// For how long clients push: longer in `scripts/soak`.
-fn duration() -> Duration {
-    let seconds = std::env::var("COLLECTION_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(12))
-}
-
 /// Has the repository have a blob as clients do: by a HEAD, a mount or an upload.
-fn bring(repository: &Repository<'_>, from: &str, bytes: &[u8], numbers: &mut Numbers) {
+fn bring(repository: &Repository<'_>, from: &str, bytes: &[u8], dice: &mut Dice) {
     let digest = sha256(bytes);
     if repository.head(&format!("blobs/{digest}")).status == 200 {
         return;
     }
-    if numbers.below(2) == 0 {
+    if dice.index(2) == 0 {
         let mount = format!("blobs/uploads/?mount={digest}&from={from}");
         if repository.post(&mount).status == 201 {
             return;
@@ -73,8 +49,7 @@ fn bring(repository: &Repository<'_>, from: &str, bytes: &[u8], numbers: &mut Nu
     panic!("{digest} cannot be pushed");
 }
 
-fn work(server: &Server, number: usize, seed: u64, is_over: &AtomicBool) -> Vec<Acknowledged> {
-    let mut numbers = Numbers(seed.wrapping_add(number as u64));
+fn work(server: &Server, number: usize, mut dice: Dice, is_over: &AtomicBool) -> Vec<Acknowledged> {
     let layers: Vec<Vec<u8>> = (0..LAYERS)
         .map(|layer| noise(if layer % 2 == 0 { 3000 } else { 1_500_000 }, layer as u64 + 1))
         .collect();
@@ -83,19 +58,19 @@ fn work(server: &Server, number: usize, seed: u64, is_over: &AtomicBool) -> Vec<
         if is_over.load(Ordering::Relaxed) {
             return acknowledged;
         }
-        let name = format!("team/app-{}", numbers.below(4));
-        let from = format!("team/app-{}", numbers.below(4));
+        let name = format!("team/app-{}", dice.index(4));
+        let from = format!("team/app-{}", dice.index(4));
         let repository = Repository::of(server, &name);
         let config = format!(r#"{{"image":"{number}-{count}"}}"#).into_bytes();
         let blobs: Vec<Vec<u8>> =
-            (0..3).map(|_| layers[numbers.below(LAYERS)].clone()).chain([config]).collect();
+            (0..3).map(|_| layers[dice.index(LAYERS)].clone()).chain([config]).collect();
         let described: Vec<&[u8]> = blobs[..3].iter().map(Vec::as_slice).collect();
         let manifest = image(&blobs[3], &described).to_string().into_bytes();
         let tag = format!("t{number}-{count}");
         // A client that was stopped for longer than the grace has to begin anew, as with any registry.
         let is_pushed = (0..20).any(|_| {
             for blob in &blobs {
-                bring(&repository, &from, blob, &mut numbers);
+                bring(&repository, &from, blob, &mut dice);
             }
             let response = repository.put(&tag, OCI_MANIFEST, &manifest);
             assert!(matches!(response.status, 201 | 404 | 503), "{}", response.text());
@@ -103,8 +78,8 @@ fn work(server: &Server, number: usize, seed: u64, is_over: &AtomicBool) -> Vec<
         });
         assert!(is_pushed, "{name}:{tag} cannot be pushed");
         acknowledged.push(Acknowledged { repository: name, tag, manifest, blobs });
-        let which = numbers.below(acknowledged.len());
-        match numbers.below(4) {
+        let which = dice.index(acknowledged.len());
+        match dice.index(4) {
             0 => {
                 let Acknowledged { repository, manifest, .. } = acknowledged.swap_remove(which);
                 let digest = sha256(&manifest);
@@ -115,8 +90,8 @@ fn work(server: &Server, number: usize, seed: u64, is_over: &AtomicBool) -> Vec<
             1 => assert_pulled(server, &acknowledged[which]),
             // One that never comes to an image.
             2 => {
-                let bytes = noise(5000, seed.wrapping_add(count * 100 + number as u64));
-                bring(&repository, &from, &bytes, &mut numbers);
+                let bytes = dice.bytes(5000);
+                bring(&repository, &from, &bytes, &mut dice);
             }
             _ => {}
         }
@@ -166,16 +141,17 @@ fn assert_only(server: &Server, images: &[Acknowledged]) {
 
 #[test]
 fn collections_beside_eight_clients_take_nothing_that_was_acknowledged() {
-    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("TEST_SEED={seed}");
+    let mut dice = Dice::cast();
     let server = start("2s");
     let (is_over, collections, taken) =
         (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let images: Vec<Acknowledged> = thread::scope(|scope| {
         let (server, is_over) = (&server, &is_over);
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| scope.spawn(move || work(server, number, seed, is_over)))
+            .map(|number| {
+                let dice = dice.branch();
+                scope.spawn(move || work(server, number, dice, is_over))
+            })
             .collect();
         let collector = scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
@@ -188,8 +164,8 @@ fn collections_beside_eight_clients_take_nothing_that_was_acknowledged() {
         let begun = Instant::now();
         // On a machine that is slow, until there were some.
         let is_enough = || {
-            begun.elapsed() > duration() && collections.load(Ordering::Relaxed) >= COLLECTIONS
-                || begun.elapsed() > duration() + LONGER
+            begun.elapsed() > duration(12) && collections.load(Ordering::Relaxed) >= COLLECTIONS
+                || begun.elapsed() > duration(12) + LONGER
         };
         while !is_enough() && !clients.iter().any(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(50));

@@ -5,11 +5,27 @@ mod full_disk;
 mod load;
 mod retention;
 
+use std::env;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::common::{Server, succeed};
+
+/// An image that was acknowledged.
+pub(crate) struct Acknowledged {
+    pub(crate) repository: String,
+    pub(crate) tag: String,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) blobs: Vec<Vec<u8>>,
+}
+
+/// For how long clients push: so many seconds, longer in `scripts/soak`.
+pub(crate) fn duration(seconds: u64) -> Duration {
+    let longer = env::var("COLLECTION_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(longer.unwrap_or(seconds))
+}
 
 /// Starts a server in which nothing stays for long that nothing names, and that collects only when it is told to.
 fn start(grace: &'static str) -> Server {

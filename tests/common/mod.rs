@@ -8,6 +8,7 @@ pub(crate) mod bind;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod content;
+pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod ipfs;

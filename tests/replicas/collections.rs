@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
+use crate::collection::{Acknowledged, duration};
 use crate::common::content::{OCI_MANIFEST, image, noise, sha256};
+use crate::common::dice::Dice;
 use crate::common::replicas::Addresses;
 use crate::common::{Replicas, http, run, succeed};
 use crate::replicas::client::{ask, push_blob};
@@ -25,31 +27,6 @@ const LONGER: Duration = Duration::from_mins(2);
 /// How long all replicas live until one is killed.
 const BETWEEN_KILLS: Duration = Duration::from_secs(4);
 
-/// Numbers that are the same for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
-    }
-}
-
-/// An image that was acknowledged.
-struct Acknowledged {
-    repository: String,
-    tag: String,
-    manifest: Vec<u8>,
-    blobs: Vec<Vec<u8>>,
-}
-
-/// For how long clients push: longer in `scripts/soak`.
-fn duration() -> Duration {
-    let seconds = std::env::var("COLLECTION_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(15))
-}
-
 fn configure(command: &mut Command) {
     command
         .env("ROADSTEAD_GC__GRACE", "6s")
@@ -59,7 +36,7 @@ fn configure(command: &mut Command) {
 }
 
 /// Has a repository have a blob as clients do.
-fn bring(addresses: &Addresses, repository: &str, from: &str, bytes: &[u8], numbers: &mut Numbers) {
+fn bring(addresses: &Addresses, repository: &str, from: &str, bytes: &[u8], dice: &mut Dice) {
     let digest = sha256(bytes);
     let found = ask(
         addresses,
@@ -69,7 +46,7 @@ fn bring(addresses: &Addresses, repository: &str, from: &str, bytes: &[u8], numb
     if found.status == 200 {
         return;
     }
-    if numbers.below(2) == 0 {
+    if dice.index(2) == 0 {
         let mounted = ask(
             addresses,
             |client, base| {
@@ -82,11 +59,15 @@ fn bring(addresses: &Addresses, repository: &str, from: &str, bytes: &[u8], numb
             return;
         }
     }
-    push_blob(addresses, repository, bytes, numbers.below(3) == 0);
+    push_blob(addresses, repository, bytes, dice.index(3) == 0);
 }
 
-fn work(addresses: &Addresses, number: u64, seed: u64, is_over: &AtomicBool) -> Vec<Acknowledged> {
-    let mut numbers = Numbers(seed.wrapping_add(number));
+fn work(
+    addresses: &Addresses,
+    number: u64,
+    mut dice: Dice,
+    is_over: &AtomicBool,
+) -> Vec<Acknowledged> {
     let layers: Vec<Vec<u8>> = (0..LAYERS)
         .map(|layer| noise(if layer % 2 == 0 { 3000 } else { 1_200_000 }, layer as u64 + 1))
         .collect();
@@ -95,20 +76,17 @@ fn work(addresses: &Addresses, number: u64, seed: u64, is_over: &AtomicBool) -> 
         if is_over.load(Ordering::Relaxed) {
             return acknowledged;
         }
-        let repository = format!("team/app-{}", numbers.below(4));
-        let from = format!("team/app-{}", numbers.below(4));
+        let repository = format!("team/app-{}", dice.index(4));
+        let from = format!("team/app-{}", dice.index(4));
         let config = format!(r#"{{"image":"{number}-{count}"}}"#).into_bytes();
-        let blobs = vec![
-            layers[numbers.below(LAYERS)].clone(),
-            layers[numbers.below(LAYERS)].clone(),
-            config,
-        ];
+        let blobs =
+            vec![layers[dice.index(LAYERS)].clone(), layers[dice.index(LAYERS)].clone(), config];
         let manifest = image(&blobs[2], &[&blobs[0], &blobs[1]]).to_string().into_bytes();
         let tag = format!("t{number}-{count}");
         // A client that was held up for longer than the grace has to begin anew.
         let is_pushed = (0..20).any(|_| {
             for blob in &blobs {
-                bring(addresses, &repository, &from, blob, &mut numbers);
+                bring(addresses, &repository, &from, blob, &mut dice);
             }
             let answer = ask(
                 addresses,
@@ -123,8 +101,8 @@ fn work(addresses: &Addresses, number: u64, seed: u64, is_over: &AtomicBool) -> 
         });
         assert!(is_pushed, "{repository}:{tag} cannot be pushed");
         acknowledged.push(Acknowledged { repository, tag, manifest, blobs });
-        if numbers.below(3) == 0 {
-            let which = numbers.below(acknowledged.len());
+        if dice.index(3) == 0 {
+            let which = dice.index(acknowledged.len());
             let Acknowledged { repository, manifest, .. } = acknowledged.swap_remove(which);
             let digest = sha256(&manifest);
             let deleted = ask(
@@ -152,9 +130,7 @@ fn assert_pulled(address: &str, images: &[Acknowledged]) {
 
 #[test]
 fn collections_through_replicas_that_are_killed_take_nothing_that_was_acknowledged() {
-    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("TEST_SEED={seed}");
+    let mut dice = Dice::cast();
     let Some(mut replicas) = Replicas::start_with(configure) else { return };
     let addresses = Addresses::default();
     addresses.set(replicas.addresses());
@@ -162,13 +138,16 @@ fn collections_through_replicas_that_are_killed_take_nothing_that_was_acknowledg
     let (images, collections) = thread::scope(|scope| {
         let (addresses, is_over) = (&addresses, &is_over);
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| scope.spawn(move || work(addresses, number, seed, is_over)))
+            .map(|number| {
+                let dice = dice.branch();
+                scope.spawn(move || work(addresses, number, dice, is_over))
+            })
             .collect();
         let begun = Instant::now();
         let (mut killed, mut collections, mut next) = (0, 0, BETWEEN_KILLS);
         // On a machine that is slow, until there were some.
-        while (begun.elapsed() < duration()
-            || collections < COLLECTIONS && begun.elapsed() < duration() + LONGER)
+        while (begun.elapsed() < duration(15)
+            || collections < COLLECTIONS && begun.elapsed() < duration(15) + LONGER)
             && !clients.iter().any(thread::ScopedJoinHandle::is_finished)
         {
             // Beside the next kill: each is a command that a process carries out, which may be killed by then.
@@ -177,7 +156,7 @@ fn collections_through_replicas_that_are_killed_take_nothing_that_was_acknowledg
             let collecting = thread::spawn(move || run(&mut command).succeeded());
             while !collecting.is_finished() {
                 // After that all live, so that collections come to their ends.
-                if begun.elapsed() > next && begun.elapsed() < duration() {
+                if begun.elapsed() > next && begun.elapsed() < duration(15) {
                     let server = &mut replicas.servers[killed % 3];
                     server.kill();
                     server.start_again();

@@ -3,7 +3,6 @@
 //!
 //! `CHAOS_PUSHES` says how many pushes (`scripts/soak`), `TEST_SEED` which faults.
 
-pub(crate) mod dice;
 pub(crate) mod proxy;
 
 use std::env;
@@ -17,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use self::dice::Dice;
 use self::proxy::Proxy;
 use crate::clients::containerd::Containerd;
 use crate::clients::docker::Docker;
@@ -29,6 +27,7 @@ use crate::clients::release::Release;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::content::sha256;
+use crate::common::dice::Dice;
 use crate::common::process::{Finished, run_within};
 use crate::common::{Server, http, succeed};
 

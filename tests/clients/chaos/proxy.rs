@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::dice::Dice;
+use crate::common::dice::Dice;
 
 /// How long either side may say nothing before its connection is given up.
 const SILENCE: Duration = Duration::from_mins(1);

@@ -10,12 +10,12 @@ use tempfile::TempDir;
 
 use super::made::{Made, config, contents, digest};
 use super::{Roadstead, oci};
-use crate::clients::chaos::dice::Dice;
 use crate::clients::chaos::proxy::Proxy;
 use crate::clients::link::{Link, Manner};
 use crate::clients::registry::Registry;
 use crate::common::Process;
 use crate::common::content::{MIB, noise};
+use crate::common::dice::Dice;
 
 fn layout(layers: u64, size: usize) -> (Made, String) {
     let made = Made::new();
