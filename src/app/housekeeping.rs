@@ -169,7 +169,7 @@ async fn clean(registry: Registry, every: Duration) {
     }
 }
 
-/// Applies the rules of retention, whoever collects meanwhile.
+/// Applies the retention rules at times of its own: a collection by a command or by another process does not put them off.
 async fn retain(registry: Registry, every: Duration) {
     let mut due = FIRST.min(every);
     loop {

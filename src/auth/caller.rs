@@ -104,8 +104,8 @@ impl Caller {
         }
     }
 
-    /// Returns the text by which rate limits count it. Workloads that the same rules let in are counted together: their
-    /// issuer gives each job another subject, if whoever writes the job so wishes.
+    /// Returns the text by which rate limits count it. Workloads that the same rules let in are counted together: the
+    /// author of a job can have the issuer give each run another subject.
     #[must_use]
     pub fn limit_key(&self) -> Cow<'_, str> {
         match &self.kind {

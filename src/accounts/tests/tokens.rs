@@ -163,7 +163,7 @@ async fn a_robot_is_taken_over_by_an_owner_of_its_namespace() {
         it.robots(&ben, Some("anna"), FIRST).await.unwrap().items[0].maker.as_deref(),
         Some("anna")
     );
-    // Nobody makes others answer for a robot, and no token has its owner's rights at its disposal.
+    // A user takes a robot over for himself alone, and by his password: a token has not all rights of its owner.
     assert!(is_denied(&maker(&ben, Some("root")).await));
     let by_token = home.by_token("ben", &["admin"]).await;
     for caller in [by_token, home.caller("anna-ci").await, Administration::operator()] {

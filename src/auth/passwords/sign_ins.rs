@@ -121,8 +121,8 @@ impl SignIns {
     /// Looks whether this client may try an access token of that id. That costs no hash, so it waits for no other one.
     ///
     /// # Errors
-    /// [`AuthError::Busy`] where it has to come back later; also with a right one that it has not used before, or the
-    /// pause would hinder nobody who guesses.
+    /// [`AuthError::Busy`] where it has to come back later; also with a right one that it has not used before: else a
+    /// client that guesses would learn it during the pause.
     pub(super) fn begin_token(
         self: &Arc<Self>,
         client: IpAddr,

@@ -205,7 +205,7 @@ impl DockerConfig {
         })
     }
 
-    /// Changes the file, and nobody else at the same time: what another login has written meanwhile stays. `change` tells
+    /// Locks the file and changes it, so that what another login has written meanwhile stays. `change` tells
     /// whether there is something to be written.
     fn change(
         &mut self,

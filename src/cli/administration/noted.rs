@@ -44,7 +44,7 @@ pub(super) fn forget(folder: &Path, registry: &RegistryHost) -> anyhow::Result<(
     })
 }
 
-/// Changes the file, and nobody else at the same time. `change` tells whether there is something to be written.
+/// Locks the file and changes it. `change` tells whether there is something to be written.
 fn change(
     folder: &Path,
     change: impl FnOnce(&mut Map<String, Value>) -> bool,
