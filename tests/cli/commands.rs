@@ -19,7 +19,7 @@ const SOCKET: &str = "command.sock";
 /// Begins to purge something that is not there.
 fn begin_purge(server: &Server) -> Child {
     let mut command = server.command(["purge"]);
-    command.arg(format!("team/app@{}", sha256(b"nothing")));
+    command.arg(format!("team/app@{}", sha256(b"never pushed")));
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

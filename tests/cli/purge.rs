@@ -202,7 +202,9 @@ fn what_an_index_names_is_not_purged_and_what_is_not_there_neither() {
     let refused = run(&mut purge(&server, "team/app", &sha256(&child)));
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains(&sha256(&list)), "{refused}");
-    for (name, digest) in [("team/app", sha256(b"nothing")), ("team/none", sha256(b"nothing"))] {
+    for (name, digest) in
+        [("team/app", sha256(b"never pushed")), ("team/none", sha256(b"never pushed"))]
+    {
         assert_eq!(run(&mut purge(&server, name, &digest)).code, Some(1));
     }
     for odd in ["team/app", "team/app:v1", "UP@sha256:00", "@"] {
