@@ -16,6 +16,7 @@ mod common;
 mod accounts;
 mod calm;
 mod client;
+mod collections;
 mod content;
 mod distant;
 mod encrypted;
@@ -29,6 +30,7 @@ mod pulls;
 mod pushes;
 mod subject;
 mod table;
+mod transfers;
 
 use subject::Subject;
 use table::{Figures, Row};
@@ -64,7 +66,13 @@ struct Arguments {
     /// Measures what accounts cost instead, beside the same registry without them
     #[arg(long)]
     accounts: bool,
-    /// How much of that, of the small images of crowd, and of the repositories of offline is made, in percent
+    /// Measures a collection instead, beside pushes and beside the stock registry's own
+    #[arg(long)]
+    gc: bool,
+    /// Measures our client instead, beside skopeo and crane at the same server
+    #[arg(long)]
+    client: bool,
+    /// How much of growth and gc, of the small images of crowd, and of the repositories of offline is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
     /// Only the phases whose name has this in it: push, crowd, pull, thousand, tls, manifest, head, growth, offline; of kubo push, pull, commit, manifest,
@@ -166,6 +174,8 @@ fn main() {
         _ if arguments.growth => many::measure(&arguments),
         _ if arguments.accounts => accounts::measure(&arguments),
         _ if arguments.calm => calm::measure(&arguments),
+        _ if arguments.gc => collections::measure(&arguments),
+        _ if arguments.client => transfers::measure(&arguments),
         _ if arguments.federation => federation::measure(&arguments),
         "kubo" => kubo::measure(&arguments),
         _ => embedded(&arguments),

@@ -58,6 +58,11 @@ impl Subject {
         })
     }
 
+    /// Its own folder, with its configuration, log and data.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.path().to_owned())
+    }
+
     /// Where its data are.
     pub(crate) fn data(&self) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.path().join("data"))
@@ -82,7 +87,7 @@ impl Subject {
         })
     }
 
-    /// The stock registry as its own example of a configuration has it.
+    /// The stock registry as its own example of a configuration has it, with deletions.
     pub(crate) fn stock(parent: &Path) -> Option<Self> {
         let program = require("registry")?;
         Some(Self::start(parent, "v3.1.1", move |folder, address| {
@@ -93,6 +98,7 @@ impl Subject {
                 "http": { "addr": address },
                 "storage": {
                     "cache": { "blobdescriptor": "inmemory" },
+                    "delete": { "enabled": true },
                     "filesystem": { "rootdirectory": folder.join("data") },
                 },
             });

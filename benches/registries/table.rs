@@ -15,6 +15,10 @@ impl Figures {
         self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
+    pub(crate) fn greatest(&self) -> f64 {
+        self.0.last().copied().unwrap_or(f64::NAN)
+    }
+
     fn text(&self, digits: usize) -> String {
         let (first, last) =
             (self.0.first().unwrap_or(&f64::NAN), self.0.last().unwrap_or(&f64::NAN));

@@ -135,6 +135,10 @@ impl ImageTarget for ArchiveTarget {
         Ok(())
     }
 
+    fn hashes(&self) -> bool {
+        true
+    }
+
     async fn has(&self, blob: &Descriptor) -> Result<bool> {
         let (file, start) = self.slot(&blob.digest)?;
         let (digest, size) = (blob.digest, blob.size);

@@ -6,7 +6,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::client::ClientError;
-use crate::oci::{Descriptor, ManifestError};
+use crate::oci::{Descriptor, Digest, ManifestError};
 
 /// What every operation of this room returns.
 pub(crate) type Result<T> = std::result::Result<T, ImageError>;
@@ -28,6 +28,9 @@ pub(crate) enum ImageError {
     /// What was read is not what it says, or what is said of it.
     #[error("{0}")]
     Unsound(String),
+    /// What was written of a blob does not have its digest.
+    #[error("the bytes do not have the digest {0}")]
+    WrongBytes(Digest),
     /// The source has several images, or not the one that was named.
     #[error("{0}")]
     Choice(String),

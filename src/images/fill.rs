@@ -26,7 +26,7 @@ pub(super) struct Begun {
 /// written anew from its beginning.
 ///
 /// # Errors
-/// [`ImageError::Unsound`] if it does not have its digest; those of the content and the file.
+/// [`ImageError::WrongBytes`] if it does not have its digest; those of the content and the file.
 pub(super) async fn fill(begun: Begun, blob: &Descriptor, content: &Content) -> Result<()> {
     let Begun { file, base, offset, hasher } = begun;
     if write_from(&file, base, offset, hasher, blob, content).await? == blob.digest {
@@ -36,7 +36,7 @@ pub(super) async fn fill(begun: Begun, blob: &Descriptor, content: &Content) -> 
     if offset > 0 && write_from(&file, base, 0, hasher, blob, content).await? == blob.digest {
         return Ok(());
     }
-    Err(ImageError::corrupt("the source", blob))
+    Err(ImageError::WrongBytes(blob.digest))
 }
 
 async fn write_from(

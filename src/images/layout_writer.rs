@@ -60,6 +60,10 @@ impl ImageTarget for LayoutTarget {
         .await
     }
 
+    fn hashes(&self) -> bool {
+        true
+    }
+
     async fn has(&self, blob: &Descriptor) -> Result<bool> {
         let (path, digest, size) = (self.path(&blob.digest), blob.digest, blob.size);
         blocking(move || is_whole(&path, &digest, size).map_err(ImageError::reading(&path))).await
@@ -97,7 +101,7 @@ impl ImageTarget for LayoutTarget {
             Ok(()) => part.finish(&name),
             Err(error) => {
                 // Wrong bytes are of no use; what is missing is gone on with.
-                if matches!(error, ImageError::Unsound(_)) {
+                if matches!(error, ImageError::WrongBytes(_)) {
                     part.remove();
                 }
                 Err(error)

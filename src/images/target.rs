@@ -22,6 +22,11 @@ pub(crate) trait ImageTarget: Send + Sync {
     /// Begins with what is to come.
     async fn begin(&self, plan: &Plan) -> Result<()>;
 
+    /// Tells whether it hashes itself what it writes, and fails with [`ImageError::WrongBytes`].
+    fn hashes(&self) -> bool {
+        false
+    }
+
     /// Tells whether it has a blob, whole.
     async fn has(&self, blob: &Descriptor) -> Result<bool>;
 

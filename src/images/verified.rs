@@ -13,7 +13,7 @@ pub(super) struct Check {
 }
 
 struct State {
-    /// None once bytes were left out, or the digest was compared.
+    /// None where nothing is hashed, once bytes were left out, or the digest was compared.
     hasher: Option<Hasher>,
     /// How many bytes from the first on were hashed, or were there before.
     hashed: u64,
@@ -22,13 +22,15 @@ struct State {
 }
 
 impl Check {
-    /// Returns the content, which reports what is read of it to the check and the progress.
+    /// Returns the content, which reports what is read of it to the check and the progress. `hashes` tells whether the
+    /// bytes are hashed as well, or only counted.
     pub(super) fn of(
         descriptor: &Descriptor,
         content: Content,
         progress: &Arc<dyn TransferProgress>,
+        hashes: bool,
     ) -> (Content, Arc<Self>) {
-        let hasher = Some(Hasher::new(descriptor.digest.algorithm()));
+        let hasher = hashes.then(|| Hasher::new(descriptor.digest.algorithm()));
         let state = Mutex::new(State { hasher, hashed: 0, read: 0 });
         let check = Arc::new(Self { descriptor: descriptor.clone(), state });
         let (noted, progress) = (Arc::clone(&check), Arc::clone(progress));
@@ -61,6 +63,11 @@ impl Check {
     pub(super) fn counts(&self) -> (u64, u64) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.read, state.hashed)
+    }
+
+    /// Tells whether all of it was read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.counts().1 >= self.descriptor.size
     }
 
     /// Tells whether what was read, if it is the whole blob, has its digest.

@@ -9,6 +9,7 @@ mod errors;
 mod hostile;
 mod kinds;
 mod made;
+mod moving;
 mod registries;
 mod unusual;
 
