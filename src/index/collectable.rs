@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use cid::Cid;
 use sqlx::QueryBuilder;
 
 use super::Result;
-use super::columns::{cid, parsed, unsigned};
+use super::columns::{parsed, unsigned};
 use super::connection::{Connection, on};
 use super::new_repositories::first_component;
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, TreeId};
@@ -35,8 +34,6 @@ pub struct Collectable {
 pub struct FreeContent {
     /// The content.
     pub canonical: CanonicalDigest,
-    /// Its file.
-    pub cid: Cid,
     /// In bytes.
     pub size: u64,
     /// Whether it is a manifest.
@@ -201,8 +198,8 @@ pub(super) async fn free_content(
     let mut free = Vec::new();
     let mut seen = HashSet::new();
     for chunk in digests.chunks(DIGESTS_AT_ONCE) {
-        let rows: Vec<(String, Vec<u8>, i64, bool)> = on!(connection, "looking for content of no repository", db => {
-            let mut select = QueryBuilder::new("SELECT c.digest, c.cid, c.size, \
+        let rows: Vec<(String, i64, bool)> = on!(connection, "looking for content of no repository", db => {
+            let mut select = QueryBuilder::new("SELECT c.digest, c.size, \
                      EXISTS (SELECT 1 FROM manifests m WHERE m.digest = c.digest) FROM ( ");
             for (table, between) in [("blobs", " UNION "), ("manifests", ") c ")] {
                 select.push(format!("SELECT digest, cid, size FROM {table} WHERE digest IN ("));
@@ -227,15 +224,10 @@ pub(super) async fn free_content(
             );
             select.build_query_as().persistent(false).fetch_all(db).await
         })?;
-        for (digest, bytes, size, is_manifest) in rows {
+        for (digest, size, is_manifest) in rows {
             let canonical = parsed(&digest)?;
             if seen.insert(canonical) {
-                free.push(FreeContent {
-                    canonical,
-                    cid: cid(&bytes)?,
-                    size: unsigned(size)?,
-                    is_manifest,
-                });
+                free.push(FreeContent { canonical, size: unsigned(size)?, is_manifest });
             }
         }
     }

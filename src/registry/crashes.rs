@@ -7,6 +7,7 @@ mod purge;
 mod removal;
 mod trees;
 mod visibility;
+mod withdrawal;
 
 use std::fs;
 use std::path::Path;

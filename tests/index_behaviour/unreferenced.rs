@@ -336,17 +336,17 @@ async fn content_is_free_once_no_repository_has_it(home: Home) -> Outcome {
     writer.put_nodes(&nodes).await?;
     assert_eq!(writer.free_content(&all, i64::MAX).await?.len(), 2);
 
-    writer.withdraw(&canonical("unowned"), &[crate::fixtures::cid("unowned")]).await?;
-    let forgettable = writer.forgettable(None, 10).await?;
+    writer.discard(&canonical("unowned")).await?;
+    let forgettable = writer.forgettable(None, None, 10).await?;
     let found = |rows: &[roadstead::index::Forgettable]| {
         rows.iter().map(|row| (row.canonical, row.size)).collect::<Vec<_>>()
     };
     assert_eq!(found(&forgettable), [(canonical("unowned"), 7)]);
     writer.forget_contents(&[canonical("unowned")]).await?;
-    let forgettable = writer.forgettable(None, 10).await?;
+    let forgettable = writer.forgettable(None, None, 10).await?;
     assert_eq!(found(&forgettable), [(canonical("unowned"), 0)]);
     writer.set_contents_forgotten(&[canonical("unowned")]).await?;
-    assert!(writer.forgettable(None, 10).await?.is_empty());
+    assert!(writer.forgettable(None, None, 10).await?.is_empty());
     writer.prune(NOW).await?;
     assert!(
         index.is_content_withdrawn(&canonical("unowned")).await?,

@@ -77,7 +77,8 @@ pub(in crate::registry) async fn record(
         for content in writer.free_content(contents, before).await? {
             taken.contents += 1;
             taken.bytes += content.size;
-            writer.withdraw(&content.canonical, &[content.cid]).await?;
+            // No tree has it, nor any root that is still served.
+            writer.discard(&content.canonical).await?;
         }
     }
     Ok(taken)
