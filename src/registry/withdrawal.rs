@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use cid::Cid;
+use tokio::sync::RwLockWriteGuard;
 use tokio::time::{sleep, timeout};
 
 use super::commit::next_unfolded;
@@ -14,7 +16,7 @@ use super::{Registry, RegistryError, Result};
 use crate::index::{Forgettable, Writer};
 use crate::ipld::file::CHUNK_SIZE;
 use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
-use crate::storage::{Content, Edit};
+use crate::storage::{Content, Edit, Permission};
 
 /// How many entries of the queue are looked at.
 const QUEUED: u32 = 10_000;
@@ -22,13 +24,14 @@ const QUEUED: u32 = 10_000;
 /// For how long it is tried to remove bytes, how long each attempt waits for what is being stored, and for how long
 /// it rests.
 const LONGEST: Duration = Duration::from_mins(1);
-const ATTEMPTS: usize = 30;
 const WAIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The same of a collection, which is in no hurry: pushes do not notice that.
-const MOMENTS: usize = 600;
+/// The same of a collection, which is in no hurry: pushes do not notice a moment. Where that was in vain so many times, it
+/// waits and rests for longer.
+const LONGEST_COLLECTION: Duration = Duration::from_mins(10);
 const MOMENT: Duration = Duration::from_millis(50);
+const IN_VAIN: u32 = 20;
 
 /// For how long it is sure to be noted that content was withdrawn, by half.
 const NOTED: Duration = Duration::from_mins(30);
@@ -113,36 +116,39 @@ impl Registry {
     /// Removes the bytes of all that is withdrawn and that no repository has, some of it at a time: pushes go on in
     /// between. What a change links that is not folded yet is left for later. Returns what went.
     pub(super) async fn forget_in_slices(&self) -> Result<Vec<Forgettable>> {
-        let (mut last, mut gone, mut attempts) = (None, Vec::new(), 0);
+        let (mut last, mut gone) = (None, Vec::new());
+        let mut attempts = Attempts::new();
         loop {
-            let slice = match timeout(MOMENT, self.storing.write()).await {
-                Ok(_alone) => {
+            let slice = match self.alone(&attempts).await {
+                Some(_alone) => {
                     let mut writer = self.index.lock().await?;
                     self.forget_slice(&mut writer, None, last.as_ref()).await?
                 }
-                Err(_) => None,
+                None => None,
             };
             let Some(slice) = slice else {
-                attempts += 1;
-                if attempts > MOMENTS {
-                    return Err(RegistryError::Waiting);
-                }
-                sleep(PAUSE).await;
+                attempts.fail().await?;
                 continue;
             };
             gone.extend(slice.gone);
             if slice.is_last {
                 return Ok(gone);
             }
-            (last, attempts) = (slice.last, 0);
+            (last, attempts) = (slice.last, Attempts::new());
         }
+    }
+
+    /// Waits for a moment until nothing is being stored, and keeps anything from being stored then.
+    async fn alone(&self, attempts: &Attempts) -> Option<RwLockWriteGuard<'_, ()>> {
+        timeout(attempts.wait(), self.storing.write()).await.ok()
     }
 
     /// Removes content that is in no index, while nothing else is stored. For a storage that no other process uses.
     pub(super) async fn forget_unknown(&self, suspects: &[CanonicalDigest]) -> Result<u64> {
-        for _ in 0..MOMENTS {
-            let Ok(_alone) = timeout(MOMENT, self.storing.write()).await else {
-                sleep(PAUSE).await;
+        let mut attempts = Attempts::new();
+        loop {
+            let Some(_alone) = self.alone(&attempts).await else {
+                attempts.fail().await?;
                 continue;
             };
             let mut writer = self.index.lock().await?;
@@ -155,7 +161,6 @@ impl Registry {
             self.storage.forget(&unknown).await?;
             return Ok(unknown.len() as u64);
         }
-        Err(RegistryError::Waiting)
     }
 
     /// Removes the bytes of withdrawn content after `last`, of all or of these, a slice of it, under the lock; none where
@@ -197,7 +202,7 @@ impl Registry {
         writer.forget_contents(&digests).await?;
         writer.commit().await?;
         self.failpoint(Step::Forgotten)?;
-        self.storage.forget(&digests).await?;
+        self.storage.forget_if(&digests, &mut Locked(writer)).await?;
         self.failpoint(Step::SetAside)?;
         writer.set_contents_forgotten(&digests).await?;
         Ok(Some(Slice { gone, last, is_last: is_last && is_whole, is_done }))
@@ -236,6 +241,49 @@ impl Registry {
         }
         writer.commit().await?;
         Err(RegistryError::Purged((*canonical).into()))
+    }
+}
+
+/// The writer's lock, as leave to remove what no row is there for.
+struct Locked<'a>(&'a mut Writer);
+
+#[async_trait]
+impl Permission for Locked<'_> {
+    async fn is_given(&mut self) -> bool {
+        match self.0.has_lock().await {
+            Ok(has_lock) => has_lock,
+            Err(error) => {
+                tracing::warn!(%error, "lost the writer's lock before withdrawn content was removed");
+                false
+            }
+        }
+    }
+}
+
+/// How often a collection has tried the same in vain.
+struct Attempts {
+    began: Instant,
+    count: u32,
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self { began: Instant::now(), count: 0 }
+    }
+
+    /// For how long the next one waits: uploads that end all the time cannot have it wait for ever.
+    fn wait(&self) -> Duration {
+        (MOMENT * (self.count / IN_VAIN + 1)).min(WAIT)
+    }
+
+    /// Notes that one was in vain, and rests.
+    async fn fail(&mut self) -> Result<()> {
+        if self.began.elapsed() > LONGEST_COLLECTION {
+            return Err(RegistryError::Waiting);
+        }
+        sleep(self.wait().max(PAUSE)).await;
+        self.count += 1;
+        Ok(())
     }
 }
 
@@ -312,7 +360,8 @@ async fn is_named(writer: &mut Writer, canonical: &CanonicalDigest) -> Result<bo
 
 /// Begins a transaction in which no other process records what it stores; tries it again where they take long.
 async fn begin_holding_stores(writer: &mut Writer) -> Result<()> {
-    for _ in 0..ATTEMPTS {
+    let began = Instant::now();
+    while began.elapsed() < LONGEST {
         writer.begin().await?;
         if writer.hold_stores().await? {
             return Ok(());
