@@ -79,8 +79,22 @@ pub(super) async fn lock_ledgers(
     connection: &mut Connection,
     pairs: &[(RepositoryName, CanonicalDigest)],
 ) -> Result<()> {
-    let namespaces: BTreeSet<&str> =
-        pairs.iter().map(|(repository, _)| first_component(repository)).collect();
+    lock_ledgers_of(connection, pairs.iter().map(|(repository, _)| repository)).await
+}
+
+/// The same of one repository.
+pub(super) async fn lock_ledger(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+) -> Result<()> {
+    lock_ledgers_of(connection, [repository]).await
+}
+
+async fn lock_ledgers_of(
+    connection: &mut Connection,
+    repositories: impl IntoIterator<Item = &RepositoryName>,
+) -> Result<()> {
+    let namespaces: BTreeSet<&str> = repositories.into_iter().map(first_component).collect();
     if namespaces.is_empty() {
         return Ok(());
     }
@@ -182,10 +196,31 @@ pub(super) async fn with_foreign_layers(
         .bind(MANIFESTS_AT_ONCE)
         .fetch_all(db)
         .await)?;
-    let read = |(digest, media_type, bytes): (String, String, Vec<u8>)| {
-        Ok((parsed(&digest)?, media_type, bytes.into()))
-    };
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(read_manifest).collect()
+}
+
+pub(super) async fn manifest_with_foreign_layers(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    manifest: &CanonicalDigest,
+) -> Result<Option<WithForeignLayers>> {
+    let row: Option<(String, String, Vec<u8>)> = on!(connection, "reading a manifest with foreign layers", db =>
+        sqlx::query_as(
+            "SELECT rm.canonical, rm.media_type, m.bytes FROM repositories r \
+             JOIN repository_manifests rm ON rm.repository = r.id AND rm.has_foreign_layers <> 0 \
+             JOIN manifests m ON m.digest = rm.canonical WHERE r.name = $1 AND rm.canonical = $2",
+        )
+        .bind(repository.as_str())
+        .bind(manifest.to_string())
+        .fetch_optional(db)
+        .await)?;
+    row.map(read_manifest).transpose()
+}
+
+fn read_manifest(
+    (digest, media_type, bytes): (String, String, Vec<u8>),
+) -> Result<WithForeignLayers> {
+    Ok((parsed(&digest)?, media_type, bytes.into()))
 }
 
 /// Finds content that no repository has, but for blobs that no manifest has named since before `named_since`.

@@ -53,6 +53,40 @@ impl Writer {
         collectable::with_foreign_layers(self.connection(), repository, last).await
     }
 
+    /// Returns a manifest of a repository if it may name layers which need not be in the registry.
+    pub async fn manifest_with_foreign_layers(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &CanonicalDigest,
+    ) -> Result<Option<WithForeignLayers>> {
+        collectable::manifest_with_foreign_layers(self.connection(), repository, manifest).await
+    }
+
+    /// Moves the time to now of those blobs of a repository that no manifest names, of these names: one that went named them
+    /// in a way that is not noted.
+    pub async fn renew_unnamed(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<()> {
+        self.write(async |connection| {
+            if !connection.is_lite() {
+                collectable::lock_ledger(connection, repository).await?;
+            }
+            for chunk in names.chunks(DIGESTS_AT_ONCE) {
+                let update = "UPDATE repository_blobs SET unreferenced_since = ";
+                let update = Statement::new("renewing blobs", update).push(connection.clock());
+                let update = update.push(" WHERE unreferenced_since IS NOT NULL AND repository = ");
+                let update = update.push("(SELECT id FROM repositories WHERE name = ");
+                let update = update.push_bind(repository.as_str()).push(") AND digest IN (");
+                let update = update.push_list(chunk.iter().map(ToString::to_string)).push(")");
+                connection.run(update).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Takes blobs from a repository, under these names.
     pub async fn remove_names(
         &mut self,

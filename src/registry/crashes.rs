@@ -3,6 +3,7 @@
 mod collection;
 mod conditions;
 mod events;
+mod foreign_layers;
 mod purge;
 mod removal;
 mod trees;

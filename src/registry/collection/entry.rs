@@ -118,7 +118,7 @@ async fn collectable(
 }
 
 /// Returns the digests of layers that need not be in the registry, out of manifests.
-pub(super) fn foreign_layers(manifests: &[WithForeignLayers]) -> HashSet<Digest> {
+pub(in crate::registry) fn foreign_layers(manifests: &[WithForeignLayers]) -> HashSet<Digest> {
     let mut layers = HashSet::new();
     for (_, media_type, bytes) in manifests {
         let Ok(manifest) = Manifest::parse(bytes, Some(media_type)) else { continue };

@@ -11,7 +11,7 @@ use crate::registry::{Amount, Collected};
 /// Where a collection can be stopped beside the steps of a commit.
 const REMOVALS: [Step; 2] = [Step::Forgotten, Step::SetAside];
 
-async fn open_with(data: &Path, grace: Duration) -> Registry {
+pub(super) async fn open_with(data: &Path, grace: Duration) -> Registry {
     let storage = open_embedded(data).unwrap();
     storage.repair().await.unwrap();
     let index =
