@@ -115,6 +115,7 @@ async fn what_is_withdrawn_is_not_public_until_it_is_linked_again(home: Home) ->
         assert!(home.index.is_withdrawn(file).await?);
         assert_eq!(home.index.public_block(file, 0).await?, None);
     }
+    writer.add_node_refs(Public, &[(cid("link"), 1)], NOW).await?;
     assert_eq!(home.index.public_block(&cid("own"), 0).await?, None);
     let shared = home.index.public_block(&cid("shared"), 0).await?;
     assert_eq!(shared, Some(PublicBlock::Part { blob: other.blob, start: 0, length: 5 }));
@@ -136,7 +137,6 @@ async fn what_is_withdrawn_is_not_public_until_it_is_linked_again(home: Home) ->
     assert!(writer.withdrawn().await?.is_empty());
     assert!(home.index.public_block(&cid("own"), 0).await?.is_some());
     assert!(home.index.public_block(&cid("link"), 0).await?.is_some());
-    writer.add_node_refs(Public, &[(cid("link"), 1)], NOW).await?;
     // A note goes with the nodes that it is about.
     writer.withdraw(&canonical("large"), &files).await?;
     writer.set_forgotten(&canonical("large")).await?;

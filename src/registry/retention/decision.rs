@@ -171,7 +171,7 @@ fn verdict(
         }
         let (among, after) = match rule.keep_last_by {
             TagOrder::Moved => ("last", "moved after it"),
-            TagOrder::Version => ("highest", "are higher versions"),
+            TagOrder::Version => ("highest", "higher versions"),
         };
         if rank < count {
             return Ok(format!("among the {among} {count}"));
