@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::AppError;
 use crate::auth::accounts::Pattern;
 use crate::config::Settings;
-use crate::registry::{Retention, RetentionRule, TagPattern};
+use crate::registry::{Retention, RetentionRule, TagOrder, TagPattern};
 
 /// Reads the rules of the settings.
 pub(super) fn rules(settings: &Settings) -> Result<Retention, AppError> {
@@ -21,6 +21,11 @@ pub(super) fn rules(settings: &Settings) -> Result<Retention, AppError> {
             repositories: repositories.collect::<Result<_, _>>()?,
             tags: patterns(&rule.tags),
             keep_last: rule.keep_last,
+            keep_last_by: if rule.keep_last_by_version {
+                TagOrder::Version
+            } else {
+                TagOrder::Moved
+            },
             keep_younger_than: rule.keep_younger_than,
             keep_tags: patterns(&rule.keep_tags),
             delete_untagged_after: rule.delete_untagged_after,

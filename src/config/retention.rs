@@ -18,6 +18,8 @@ pub struct RetentionSettings {
     pub tags: Vec<String>,
     /// How many of these tags stay.
     pub keep_last: Option<usize>,
+    /// Whether these are the highest versions, instead of those that moved last.
+    pub keep_last_by_version: bool,
     /// For how long each of them stays.
     pub keep_younger_than: Option<Duration>,
     /// Patterns of tags that stay.
@@ -37,6 +39,7 @@ struct Row {
     repositories: Vec<String>,
     tags: Option<Vec<String>>,
     keep_last: Option<usize>,
+    keep_last_by: Option<Order>,
     keep_younger_than: Option<String>,
     #[serde(default)]
     keep_tags: Vec<String>,
@@ -45,6 +48,14 @@ struct Row {
     immutable_tags: Vec<String>,
     #[serde(default)]
     protect: Vec<String>,
+}
+
+/// Which tags are the last ones.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    Moved,
+    Version,
 }
 
 impl RetentionSettings {
@@ -70,10 +81,16 @@ impl RetentionSettings {
                 leave it out"
                 .to_owned());
         }
+        if row.keep_last_by.is_some() && row.keep_last.is_none() {
+            return Err(
+                "`keep_last_by` says which tags are the last ones: set `keep_last`, too".to_owned()
+            );
+        }
         let rule = Self {
             repositories: row.repositories,
             tags: row.tags.unwrap_or(all),
             keep_last: row.keep_last,
+            keep_last_by_version: row.keep_last_by == Some(Order::Version),
             keep_younger_than: read_duration("keep_younger_than", row.keep_younger_than)?,
             keep_tags: row.keep_tags,
             delete_untagged_after: read_duration(
@@ -131,7 +148,15 @@ mod tests {
         assert_eq!((rule.tags.as_slice(), rule.keep_last), (&["*".to_owned()][..], Some(3)));
         let younger = json!({ "repositories": ["a"], "keep_younger_than": "30d", "tags": ["v*"] });
         assert_eq!(read(younger).unwrap().keep_younger_than, Some(Duration::from_hours(720)));
+        let by = |order| json!({ "repositories": ["a"], "keep_last": 3, "keep_last_by": order });
+        assert!(read(by("version")).unwrap().keep_last_by_version);
+        assert!(!read(by("moved")).unwrap().keep_last_by_version);
         for (rule, reason) in [
+            (by("name"), "unknown variant"),
+            (
+                json!({ "repositories": ["a"], "protect": ["a"], "keep_last_by": "version" }),
+                "`keep_last_by` says which",
+            ),
             (json!({ "repositories": [], "keep_last": 3 }), "is empty"),
             (json!({ "repositories": ["a"] }), "says nothing"),
             (json!({ "keep_last": 3 }), "missing field"),

@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use cid::Cid;
 use sqlx::QueryBuilder;
 
 use super::Result;
-use super::columns::{cid, parsed, unsigned};
+use super::columns::{parsed, unsigned};
 use super::connection::{Connection, on};
 use super::new_repositories::first_component;
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, TreeId};
@@ -35,8 +34,6 @@ pub struct Collectable {
 pub struct FreeContent {
     /// The content.
     pub canonical: CanonicalDigest,
-    /// Its file.
-    pub cid: Cid,
     /// In bytes.
     pub size: u64,
     /// Whether it is a manifest.
@@ -82,8 +79,22 @@ pub(super) async fn lock_ledgers(
     connection: &mut Connection,
     pairs: &[(RepositoryName, CanonicalDigest)],
 ) -> Result<()> {
-    let namespaces: BTreeSet<&str> =
-        pairs.iter().map(|(repository, _)| first_component(repository)).collect();
+    lock_ledgers_of(connection, pairs.iter().map(|(repository, _)| repository)).await
+}
+
+/// The same of one repository.
+pub(super) async fn lock_ledger(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+) -> Result<()> {
+    lock_ledgers_of(connection, [repository]).await
+}
+
+async fn lock_ledgers_of(
+    connection: &mut Connection,
+    repositories: impl IntoIterator<Item = &RepositoryName>,
+) -> Result<()> {
+    let namespaces: BTreeSet<&str> = repositories.into_iter().map(first_component).collect();
     if namespaces.is_empty() {
         return Ok(());
     }
@@ -185,10 +196,31 @@ pub(super) async fn with_foreign_layers(
         .bind(MANIFESTS_AT_ONCE)
         .fetch_all(db)
         .await)?;
-    let read = |(digest, media_type, bytes): (String, String, Vec<u8>)| {
-        Ok((parsed(&digest)?, media_type, bytes.into()))
-    };
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(read_manifest).collect()
+}
+
+pub(super) async fn manifest_with_foreign_layers(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    manifest: &CanonicalDigest,
+) -> Result<Option<WithForeignLayers>> {
+    let row: Option<(String, String, Vec<u8>)> = on!(connection, "reading a manifest with foreign layers", db =>
+        sqlx::query_as(
+            "SELECT rm.canonical, rm.media_type, m.bytes FROM repositories r \
+             JOIN repository_manifests rm ON rm.repository = r.id AND rm.has_foreign_layers <> 0 \
+             JOIN manifests m ON m.digest = rm.canonical WHERE r.name = $1 AND rm.canonical = $2",
+        )
+        .bind(repository.as_str())
+        .bind(manifest.to_string())
+        .fetch_optional(db)
+        .await)?;
+    row.map(read_manifest).transpose()
+}
+
+fn read_manifest(
+    (digest, media_type, bytes): (String, String, Vec<u8>),
+) -> Result<WithForeignLayers> {
+    Ok((parsed(&digest)?, media_type, bytes.into()))
 }
 
 /// Finds content that no repository has, but for blobs that no manifest has named since before `named_since`.
@@ -201,8 +233,8 @@ pub(super) async fn free_content(
     let mut free = Vec::new();
     let mut seen = HashSet::new();
     for chunk in digests.chunks(DIGESTS_AT_ONCE) {
-        let rows: Vec<(String, Vec<u8>, i64, bool)> = on!(connection, "looking for content of no repository", db => {
-            let mut select = QueryBuilder::new("SELECT c.digest, c.cid, c.size, \
+        let rows: Vec<(String, i64, bool)> = on!(connection, "looking for content of no repository", db => {
+            let mut select = QueryBuilder::new("SELECT c.digest, c.size, \
                      EXISTS (SELECT 1 FROM manifests m WHERE m.digest = c.digest) FROM ( ");
             for (table, between) in [("blobs", " UNION "), ("manifests", ") c ")] {
                 select.push(format!("SELECT digest, cid, size FROM {table} WHERE digest IN ("));
@@ -227,15 +259,10 @@ pub(super) async fn free_content(
             );
             select.build_query_as().persistent(false).fetch_all(db).await
         })?;
-        for (digest, bytes, size, is_manifest) in rows {
+        for (digest, size, is_manifest) in rows {
             let canonical = parsed(&digest)?;
             if seen.insert(canonical) {
-                free.push(FreeContent {
-                    canonical,
-                    cid: cid(&bytes)?,
-                    size: unsigned(size)?,
-                    is_manifest,
-                });
+                free.push(FreeContent { canonical, size: unsigned(size)?, is_manifest });
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use sqlx::QueryBuilder;
+
 use super::collectable::{self, Collectable, DIGESTS_AT_ONCE, FreeContent, WithForeignLayers};
 use super::columns::{parsed, unsigned};
 use super::connection::on;
@@ -51,6 +53,40 @@ impl Writer {
         collectable::with_foreign_layers(self.connection(), repository, last).await
     }
 
+    /// Returns a manifest of a repository if it may name layers which need not be in the registry.
+    pub async fn manifest_with_foreign_layers(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &CanonicalDigest,
+    ) -> Result<Option<WithForeignLayers>> {
+        collectable::manifest_with_foreign_layers(self.connection(), repository, manifest).await
+    }
+
+    /// Moves the time to now of those blobs of a repository that no manifest names, of these names: one that went named them
+    /// in a way that is not noted.
+    pub async fn renew_unnamed(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<()> {
+        self.write(async |connection| {
+            if !connection.is_lite() {
+                collectable::lock_ledger(connection, repository).await?;
+            }
+            for chunk in names.chunks(DIGESTS_AT_ONCE) {
+                let update = "UPDATE repository_blobs SET unreferenced_since = ";
+                let update = Statement::new("renewing blobs", update).push(connection.clock());
+                let update = update.push(" WHERE unreferenced_since IS NOT NULL AND repository = ");
+                let update = update.push("(SELECT id FROM repositories WHERE name = ");
+                let update = update.push_bind(repository.as_str()).push(") AND digest IN (");
+                let update = update.push_list(chunk.iter().map(ToString::to_string)).push(")");
+                connection.run(update).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Takes blobs from a repository, under these names.
     pub async fn remove_names(
         &mut self,
@@ -84,26 +120,38 @@ impl Writer {
     }
 
     /// Lists withdrawn content whose bytes are stored, and that no repository has as a blob or a manifest, nor any tree
-    /// a link to, in the order of its digests as text, after `last`, at most `limit`.
+    /// a link to, in the order of its digests as text, after `last`, at most `limit`; of all, or of these digests.
     pub async fn forgettable(
         &mut self,
+        among: Option<&[CanonicalDigest]>,
         last: Option<&CanonicalDigest>,
         limit: u32,
     ) -> Result<Vec<Forgettable>> {
         let connection = self.connection();
-        let rows: Vec<(String, i64, bool)> = on!(connection, "listing content to forget", db => sqlx::query_as(
-            "SELECT w.digest, COALESCE((SELECT b.size FROM blobs b WHERE b.digest = w.digest), \
-             (SELECT m.size FROM manifests m WHERE m.digest = w.digest), 0), \
-             EXISTS (SELECT 1 FROM manifests m WHERE m.digest = w.digest) FROM ( \
-             SELECT DISTINCT digest FROM withdrawn WHERE forgotten = 0 AND digest > $1) w \
-             WHERE NOT EXISTS (SELECT 1 FROM repository_blobs rb WHERE rb.canonical = w.digest) \
-             AND NOT EXISTS (SELECT 1 FROM repository_manifests rm WHERE rm.canonical = w.digest) \
-             ORDER BY w.digest LIMIT $2",
-        )
-        .bind(last.map(ToString::to_string).unwrap_or_default())
-        .bind(i64::from(limit))
-        .fetch_all(db)
-        .await)?;
+        let rows: Vec<(String, i64, bool)> = on!(connection, "listing content to forget", db => {
+            let mut select = QueryBuilder::new(
+                "SELECT w.digest, COALESCE((SELECT b.size FROM blobs b WHERE b.digest = w.digest), \
+                 (SELECT m.size FROM manifests m WHERE m.digest = w.digest), 0), \
+                 EXISTS (SELECT 1 FROM manifests m WHERE m.digest = w.digest) FROM ( \
+                 SELECT DISTINCT digest FROM withdrawn WHERE forgotten = 0 AND digest > ",
+            );
+            select.push_bind(last.map(ToString::to_string).unwrap_or_default());
+            if let Some(among) = among {
+                select.push(" AND digest IN (");
+                let mut list = select.separated(", ");
+                for digest in among {
+                    list.push_bind(digest.to_string());
+                }
+                select.push(")");
+            }
+            select.push(
+                ") w WHERE NOT EXISTS (SELECT 1 FROM repository_blobs rb WHERE rb.canonical = w.digest) \
+                 AND NOT EXISTS (SELECT 1 FROM repository_manifests rm WHERE rm.canonical = w.digest) \
+                 ORDER BY w.digest LIMIT ",
+            );
+            select.push_bind(i64::from(limit));
+            select.build_query_as().persistent(among.is_none()).fetch_all(db).await
+        })?;
         let forgettable = |(digest, size, is_manifest): &(String, i64, bool)| {
             Ok(Forgettable {
                 canonical: parsed(digest)?,
@@ -112,6 +160,24 @@ impl Writer {
             })
         };
         rows.iter().map(forgettable).collect()
+    }
+
+    /// Forgets where the blocks of a blob lie in it, at most so many; returns how many that was. For a blob that no
+    /// repository has: whoever uploads it again brings them all.
+    pub async fn forget_blocks(&mut self, digest: &CanonicalDigest, limit: u32) -> Result<u64> {
+        self.write(async |connection| {
+            on!(connection, "forgetting blocks", db => sqlx::query(
+                "DELETE FROM blob_blocks WHERE blob = (SELECT id FROM blobs WHERE digest = $1) \
+                 AND cid IN (SELECT bb.cid FROM blob_blocks bb JOIN blobs b ON b.id = bb.blob \
+                 WHERE b.digest = $1 LIMIT $2)",
+            )
+            .bind(digest.to_string())
+            .bind(i64::from(limit))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        })
+        .await
     }
 
     /// Forgets stored content: blobs with their names and blocks, and manifests. Fails if a repository has some of it.

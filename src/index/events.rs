@@ -5,6 +5,7 @@ use super::connection::{Connection, on};
 use super::rows::{Actor, Event, EventFilter, NewEvent, PrunedEvents};
 use super::statement::Statement;
 use super::{EventWatch, Index, Result, Writer};
+use crate::oci::RepositoryName;
 
 /// How many events are removed at a time, while others wait to write.
 const AT_ONCE: u32 = 1000;
@@ -74,6 +75,28 @@ impl Index {
             select.build_query_as().fetch_all(db).await
         })?;
         rows.into_iter().map(event).collect()
+    }
+
+    /// Tells whether there is an event of a kind since that time, about a tag of a repository.
+    pub async fn has_event(
+        &self,
+        kind: &str,
+        repository: &RepositoryName,
+        reference: &str,
+        since: i64,
+    ) -> Result<bool> {
+        let connection = &mut self.read().await?;
+        let found: Option<(i64,)> = on!(connection, "looking for an event", db => sqlx::query_as(
+            "SELECT seq FROM events WHERE repository = $1 AND kind = $2 AND reference = $3 AND at >= $4 \
+             AND seq >= (SELECT MIN(seq) FROM events WHERE at >= $4) LIMIT 1",
+        )
+        .bind(repository.as_str())
+        .bind(kind)
+        .bind(reference)
+        .bind(since)
+        .fetch_optional(db)
+        .await)?;
+        Ok(found.is_some())
     }
 
     /// Writes events that are of no change, durable when it returns. Others that write events wait meanwhile, so it is done

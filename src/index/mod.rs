@@ -88,7 +88,6 @@ pub use rows::{
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };
-pub use unreferenced::Untagged;
 pub use whole_repository::WholeRepository;
 pub use writer::Writer;
 

@@ -57,6 +57,17 @@ impl Writer {
         bytes(self.connection(), cid).await
     }
 
+    /// Tells whether any tree has a node, or had it in a root that is still served.
+    pub async fn is_in_roots(&mut self, cid: &Cid) -> Result<bool> {
+        let connection = self.connection();
+        let found: Option<(i64,)> = on!(connection, "looking for a node", db =>
+            sqlx::query_as("SELECT refs FROM nodes WHERE cid = $1")
+                .bind(cid.to_bytes())
+                .fetch_optional(db)
+                .await)?;
+        Ok(found.is_some())
+    }
+
     /// Returns how many live nodes of a tree link to each of these; absent ones are 0.
     pub async fn node_refs(&mut self, tree: TreeId, cids: &[Cid]) -> Result<NodeRefs> {
         let Columns { refs, .. } = columns(tree);
@@ -205,7 +216,8 @@ pub(super) async fn prune(connection: &mut Connection, tree: TreeId, before: i64
 }
 
 /// Finds a node that the public tree has, or had until after `removed_after`: its bytes, unless it is the
-/// root of a blob's or a manifest's file.
+/// root of a blob's or a manifest's file. What was withdrawn is not found, but for links and directories that the tree has
+/// now: content of the same text may have been withdrawn, by a client that has nothing to do with them.
 pub(super) async fn public(
     connection: &mut Connection,
     cid: &Cid,
@@ -214,7 +226,8 @@ pub(super) async fn public(
     let found: Option<(Option<Vec<u8>>,)> = on!(connection, "finding a public node", db =>
         sqlx::query_as(
             "SELECT bytes FROM nodes WHERE cid = $1 AND (refs > 0 OR removed > $2) \
-             AND NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.cid = nodes.cid)",
+             AND ((refs > 0 AND bytes IS NOT NULL) \
+             OR NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.cid = nodes.cid))",
         )
             .bind(cid.to_bytes())
             .bind(removed_after)

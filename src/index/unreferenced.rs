@@ -92,38 +92,7 @@ impl Index {
     }
 }
 
-/// A manifest that no tag and no index of its repository names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Untagged {
-    /// The repository.
-    pub repository: RepositoryName,
-    /// The manifest.
-    pub canonical: CanonicalDigest,
-    /// Since when.
-    pub since: i64,
-}
-
 impl Index {
-    /// Lists manifests that no tag and no index of their repository has named since before that time, those first that
-    /// have been so for longest, at most `limit`. Referrers are among them.
-    pub async fn untagged_manifests(&self, before: i64, limit: u32) -> Result<Vec<Untagged>> {
-        let connection = &mut self.read().await?;
-        let rows: Vec<(String, String, i64)> = on!(connection, "listing untagged manifests", db => sqlx::query_as(
-            "SELECT r.name, rm.canonical, rm.untagged_since FROM repository_manifests rm \
-             JOIN repositories r ON r.id = rm.repository WHERE rm.untagged_since < $1 \
-             ORDER BY rm.untagged_since, rm.repository, rm.canonical LIMIT $2",
-        )
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(db)
-        .await)?;
-        let untagged = |(repository, canonical, since): (String, String, i64)| {
-            let (repository, canonical) = (parsed(&repository)?, parsed(&canonical)?);
-            Ok(Untagged { repository, canonical, since })
-        };
-        rows.into_iter().map(untagged).collect()
-    }
-
     /// Lists manifests of a repository that no tag and no index has named since before that time, by digest, at most
     /// `limit`. One that refers to a manifest of the repository is not among them.
     pub async fn untagged_of(

@@ -9,10 +9,14 @@ use super::columns::parsed;
 use super::connection::on;
 use super::statement::Statement;
 use super::{Index, Result, Writer};
+use crate::ipld::raw_cid;
 use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
 
 /// How many digests go into one statement.
 const DIGESTS_AT_ONCE: usize = 1000;
+
+/// The codec (`identity`) of CIDs under which content is noted of which no file is refused: no tree has a node of it.
+const NO_BLOCK: u64 = 0;
 
 impl Index {
     /// Tells whether a file of a tree was withdrawn, by the CID of its root.
@@ -88,7 +92,8 @@ impl Writer {
     }
 
     /// Notes that these files of content are withdrawn: [`Index::public_block`](super::Index::public_block) finds
-    /// none of their blocks any more, whichever root leads to them.
+    /// none of their blocks any more, whichever root leads to them. A link that the public tree has now, whose text is that
+    /// of such content, is found all the same.
     pub async fn withdraw(&mut self, digest: &CanonicalDigest, files: &[Cid]) -> Result<()> {
         self.write(async |connection| {
             for file in files {
@@ -105,6 +110,14 @@ impl Writer {
             Ok(())
         })
         .await
+    }
+
+    /// Notes that the bytes of content are to go which no tree has, nor any root that is still served, as
+    /// [`Writer::withdrawn`] lists it. There is nothing to refuse, so no file is noted: a link of the same text, which
+    /// another repository may come to have, would be refused with it.
+    pub async fn discard(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        let hash = *raw_cid(digest.0).hash();
+        self.withdraw(digest, &[Cid::new_v1(NO_BLOCK, hash)]).await
     }
 
     /// Notes the same of content whose bytes stay, since the private tree needs them.

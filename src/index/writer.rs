@@ -144,6 +144,12 @@ impl Writer {
         self.connection().rollback().await
     }
 
+    /// Tells whether this is the writer still: on Postgres the lock ends with its session, as in a failover, and another
+    /// process may have it since.
+    pub async fn has_lock(&mut self) -> Result<bool> {
+        process_locks::has_lock(self.connection()).await
+    }
+
     /// Waits until no other process records a blob or a manifest, and keeps them from it until the transaction ends.
     /// In a transaction. Returns false where that would take long; the transaction can only be rolled back then.
     ///

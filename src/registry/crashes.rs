@@ -3,10 +3,12 @@
 mod collection;
 mod conditions;
 mod events;
+mod foreign_layers;
 mod purge;
 mod removal;
 mod trees;
 mod visibility;
+mod withdrawal;
 
 use std::fs;
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::guard::Guard;
 use super::intent::Intent;
 use super::{Registry, Result, now};
 use crate::auth::Caller;
@@ -14,6 +15,12 @@ pub(super) const PUSH: &str = "push";
 
 /// A tag, a manifest, a blob or a repository was deleted.
 pub(super) const DELETE: &str = "delete";
+
+/// A rule has deleted a tag, or a manifest without one.
+pub(super) const RETENTION: &str = "retention";
+
+/// A protected tag was to be deleted.
+pub(super) const REFUSED: &str = "refused";
 
 /// A manifest or a blob was purged.
 pub(super) const PURGE: &str = "purge";
@@ -46,6 +53,14 @@ impl From<&Caller> for Actor {
     }
 }
 
+impl Guard {
+    /// The kind of the event of a deletion: only rules demand that something has been so for long.
+    fn kind_of_deletion(&self) -> &'static str {
+        let is_by_rule = self.unmoved_for.is_some() || self.untagged_for.is_some();
+        if is_by_rule { RETENTION } else { DELETE }
+    }
+}
+
 impl Intent {
     /// Returns the event that is written when the intent was carried out; `size` is that of the manifest it puts.
     pub(super) fn event(&self, actor: Actor, size: Option<u64>) -> NewEvent {
@@ -54,10 +69,13 @@ impl Intent {
                 let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
                 (PUSH, (!tags.is_empty()).then(|| tags.join(",")), Some(*digest))
             }
-            Self::DeleteTag { tag, .. } => (DELETE, Some(tag.to_string()), None),
-            Self::DeleteManifest { digest, .. } | Self::DeleteBlob { digest, .. } => {
-                (DELETE, None, Some(*digest))
+            Self::DeleteTag { tag, guard, .. } => {
+                (guard.kind_of_deletion(), Some(tag.to_string()), None)
             }
+            Self::DeleteManifest { digest, guard, .. } => {
+                (guard.kind_of_deletion(), None, Some(*digest))
+            }
+            Self::DeleteBlob { digest, .. } => (DELETE, None, Some(*digest)),
             Self::Purge { digest, .. } => (PURGE, None, Some(*digest)),
             Self::SetVisibility { .. } => (VISIBILITY, None, None),
             Self::RemoveRepository { .. } => (DELETE, None, None),

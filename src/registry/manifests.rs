@@ -67,7 +67,7 @@ impl Registry {
             let write = async move { registry.keep(canonical, copy).await };
             self.spawn_uncancellable(write).await?.content
         };
-        let guard = self.guard_push(grant.repository(), &tags);
+        let guard = self.guard_push(grant.repository(), &tags).await?;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -102,7 +102,7 @@ impl Registry {
         let repository = grant.repository().clone();
         let intent = match reference {
             Reference::Tag(tag) => {
-                self.expect_deletable(&repository, tag)?;
+                self.expect_deletable(&grant.caller().into(), &repository, tag).await?;
                 let guard = Guard::default();
                 Intent::DeleteTag { repository, tag: tag.clone(), condition, guard }
             }

@@ -92,7 +92,7 @@ pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use repository::Repository;
 pub use restore::{RestoreError, Restored};
 pub use retention::{
-    Decision, DeletedByRules, Retention, RetentionPlan, RetentionRule, TagPattern, TagState,
+    Decision, DeletedByRules, Retention, RetentionPlan, RetentionRule, TagOrder, TagPattern,
 };
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};

@@ -183,7 +183,13 @@ impl Intent {
             Self::DeleteTag { repository, tag, .. } => writer.remove_tag(repository, tag).await?,
             Self::DeleteManifest { repository, digest, .. } => {
                 if let Some(row) = writer.manifest(repository, digest).await? {
+                    let foreign =
+                        writer.manifest_with_foreign_layers(repository, &row.canonical).await?;
                     writer.remove_manifest(repository, &row.canonical).await?;
+                    // It had no edges to layers that need not be here.
+                    let layers: Vec<Digest> =
+                        collection::foreign_layers(foreign.as_slice()).into_iter().collect();
+                    writer.renew_unnamed(repository, &layers).await?;
                 }
             }
             Self::Purge { repository, digest, contents, children } => {

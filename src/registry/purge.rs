@@ -90,7 +90,8 @@ impl Registry {
             children: children.into_iter().collect(),
         };
         self.commit(Actor::default(), intent).await?;
-        let root = self.forget_withdrawn().await?;
+        let contents: Vec<CanonicalDigest> = all.iter().copied().collect();
+        let root = self.forget_withdrawn(&contents).await?;
         let (mut withdrawn, mut needed, mut needed_by) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut writer = self.index.lock().await?;
         let tree = writer.tree_of(repository).await?;
@@ -123,8 +124,9 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage; [`RegistryError::Waiting`]
     pub async fn finish_purges(&self) -> Result<()> {
-        if !self.index.lock().await?.withdrawn().await?.is_empty() {
-            self.forget_withdrawn().await?;
+        let contents = self.index.lock().await?.withdrawn().await?;
+        if !contents.is_empty() {
+            self.forget_withdrawn(&contents).await?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{ByteStream, Result, SourceFolder, StorageErrorKind, TreePath};
+use super::permission::Always;
+use super::{ByteStream, Permission, Result, SourceFolder, StorageErrorKind, TreePath};
 use crate::oci::CanonicalDigest;
 
 /// How many contents are looked for at a time.
@@ -98,7 +99,19 @@ pub trait ContentStore: Send + Sync {
     }
 
     /// Forgets content; what a tree links to stays there. Repeating it succeeds.
-    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()>;
+    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+        self.forget_if(canonicals, &mut Always).await
+    }
+
+    /// The same with leave that may be lost meanwhile: it is asked for right before anything goes.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Unavailable`](super::StorageErrorKind::Unavailable) when it was lost, after which the rest is there still.
+    async fn forget_if(
+        &self,
+        canonicals: &[CanonicalDigest],
+        permission: &mut dyn Permission,
+    ) -> Result<()>;
 
     /// Lists the stored content, in no order.
     async fn contents(&self) -> Result<Vec<CanonicalDigest>>;

@@ -47,6 +47,13 @@ pub trait Ingest: Send {
     /// appended so far survives a killed process.
     async fn checkpoint(&mut self) -> Result<Vec<u8>>;
 
+    /// Does that part of [`Ingest::finish`] with the same digest which may take long, and stores nothing under a digest:
+    /// to hash the bytes by sha512 they are read once more. Only `finish` may follow.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::DigestMismatch`](super::StorageErrorKind::DigestMismatch), after which an earlier checkpoint can be gone on from.
+    async fn prepare(&mut self, expected: &Digest) -> Result<()>;
+
     /// Ends the ingest: content of the expected digest is stored, durably. Where the driver can find other
     /// bytes under that digest, they give way ([`Finished::is_replaced`]).
     ///

@@ -129,12 +129,37 @@ fn regctl_moves_no_protected_tag_that_it_may_not_delete() {
 }
 
 #[test]
+fn a_refused_deletion_is_known_to_the_other_processes() {
+    let rules = json!([{ "repositories": ["**"], "protect": ["v*"] }]);
+    let mut server = start(rules.clone());
+    let repository = Repository::of(&server, "team/app");
+    for tag in ["v1", "v2"] {
+        push(&repository, tag, "first");
+    }
+    assert_refused(&repository.delete("manifests/v1"), 403, "DENIED");
+    let other = server.start_beside(move |command| configure(command, &rules));
+    if other.is_none() {
+        // The next process of the folder.
+        server.stop();
+        server.start_again();
+    }
+    let repository = Repository::of(other.as_ref().unwrap_or(&server), "team/app");
+    assert_refused(&put(&repository, "v1", "nothing"), 403, "DENIED");
+    assert_eq!(put(&repository, "v2", "second").status, 201, "nobody wanted to delete it");
+}
+
+#[test]
 fn what_goes_by_the_rules_is_said_before_and_then_goes() {
     let rules = json!([
         { "repositories": ["team/*"], "tags": ["n*"], "keep_last": 2, "delete_untagged_after": "1s" },
         { "repositories": ["**"], "protect": ["n1"] },
+        { "repositories": ["versions/*"], "keep_last": 1, "keep_last_by": "version" },
     ]);
     let server = start(rules.clone());
+    let versions = Repository::of(&server, "versions/app");
+    for tag in ["v1.10.0", "v1.9.0", "latest"] {
+        push(&versions, tag, tag);
+    }
     let [ours, others] = ["team/app", "other/app"].map(|name| Repository::of(&server, name));
     for repository in [&ours, &others] {
         for tag in ["n1", "n2", "n3", "n4", "n5", "v1"] {
@@ -165,6 +190,9 @@ fn what_goes_by_the_rules_is_said_before_and_then_goes() {
         "stays  team/app:n4  among the last 2 (rule 1)",
         "stays  team/app:v1  no rule that deletes names it",
         "stays  other/app:n2  no rule deletes tags of this repository",
+        "stays  versions/app:v1.10.0  among the highest 1 (rule 3)",
+        "goes   versions/app:v1.9.0  1 higher versions, 1 stay (rule 3)",
+        "stays  versions/app:latest  no rule that deletes names it",
     ] {
         assert!(dry.lines().any(|other| other == line), "{line}: {dry}");
     }
@@ -174,7 +202,8 @@ fn what_goes_by_the_rules_is_said_before_and_then_goes() {
         "a dry run changes nothing"
     );
     let done: Value = serde_json::from_str(&retention(&server, &rules, &["--json"])).unwrap();
-    assert_eq!(done["tags"], 2, "{done}");
+    assert_eq!(done["tags"], 3, "{done}");
+    assert_eq!(tags(&versions), json!(["latest", "v1.10.0"]));
     assert_eq!(tags(&ours), json!(["n1", "n4", "n5", "v1"]));
     assert_eq!(tags(&others), json!(["n1", "n2", "n3", "n4", "n5", "v1"]));
     // The manifests of the tags that went go once nothing has named them for long enough, their referrers after them.

@@ -72,6 +72,14 @@ impl Server {
         Self::launch("http", Some(pair.clone()), folder, data, Box::new(configure))
     }
 
+    /// Starts another process over the same node and database; none where the store is embedded.
+    pub(crate) fn start_beside(
+        &self,
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Option<Self> {
+        Some(Self::start_over(self.pair.as_ref()?, configure))
+    }
+
     /// Starts a server with the embedded store, where a test is about its files.
     pub(crate) fn start_embedded() -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");

@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_cursor_says_what_is_unhandled_and_never_goes_back),
         case(events_of_no_change_are_written_in_order),
         case(events_are_filtered_by_an_index),
+        case(one_about_a_tag_is_found_for_a_while),
         case(old_events_go_once_they_are_handled_and_the_oldest_in_any_case),
         case(a_watch_notices_what_was_committed),
         case_on("postgres", a_watch_notices_events_of_other_processes),
@@ -50,6 +51,28 @@ async fn an_event_is_read_as_it_was_written(home: Home) -> Outcome {
     assert_eq!(home.index.events_after(0, 9).await?, expected);
     assert_eq!(home.index.events_after(0, 1).await?, expected[..1]);
     assert_eq!(home.open_again().await?.events_after(1, 9).await?, expected[1..]);
+    Ok(())
+}
+
+async fn one_about_a_tag_is_found_for_a_while(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("team/app"));
+    let about = |name: &str, tag: &str, kind: &'static str| NewEvent {
+        repository: Some(repository(name)),
+        reference: Some(tag.to_owned()),
+        ..event(kind)
+    };
+    let others = [
+        about("team/other", "v1", "refused"),
+        about("team/app", "v2", "refused"),
+        about("team/app", "v1", "push"),
+    ];
+    index.add_events(&others, NOW).await?;
+    assert!(!index.has_event("refused", &app, "v1", NOW).await?);
+    index.add_events(&[about("team/app", "v1", "refused")], NOW + 1).await?;
+    let other = home.open_again().await?;
+    assert!(other.has_event("refused", &app, "v1", NOW).await?);
+    assert!(other.has_event("refused", &app, "v1", NOW + 1).await?);
+    assert!(!other.has_event("refused", &app, "v1", NOW + 2).await?);
     Ok(())
 }
 

@@ -36,7 +36,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_commit_whose_caller_went_away_happened_or_did_not),
         case_on("postgres", a_writer_whose_session_ended_cannot_commit),
         case_on("postgres", the_lock_and_the_version_are_shared_between_processes),
-        case_on("postgres", tables_that_something_else_has_are_waited_for_for_a_moment),
+        case_on("postgres", what_is_recorded_does_not_wait_behind_who_waits_for_a_vacuum),
+        case_on("postgres", tables_that_others_record_in_are_waited_for_for_a_moment),
     ]
 }
 
@@ -320,17 +321,56 @@ async fn a_writer_whose_session_ended_cannot_commit(home: Home) -> Outcome {
     let mut next = timeout(LONG, other.lock()).await??;
     let lost = writer.commit().await;
     assert_eq!(lost.map_err(|error| error.kind), Err(IndexErrorKind::Unavailable));
+    assert!(!writer.has_lock().await.unwrap_or(false));
+    assert!(next.has_lock().await?);
     assert_eq!(next.node_refs(Public, &[cid("node")]).await?[0].1, 0);
     drop((writer, next));
     drop(timeout(LONG, home.index.lock()).await??);
     Ok(())
 }
 
-async fn tables_that_something_else_has_are_waited_for_for_a_moment(home: Home) -> Outcome {
+async fn what_is_recorded_does_not_wait_behind_who_waits_for_a_vacuum(home: Home) -> Outcome {
     let mut other = PgConnection::connect(&home.url).await?;
     let mut vacuum = other.begin().await?;
     // As VACUUM does.
     sqlx::query("LOCK TABLE blobs IN SHARE UPDATE EXCLUSIVE MODE").execute(&mut *vacuum).await?;
+    let mut writer = home.index.lock().await?;
+    let mut looking = PgConnection::connect(&home.url).await?;
+    let waiting =
+        "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = CAST('blobs' AS regclass)";
+    let watching = async {
+        loop {
+            let (count,): (i64,) = sqlx::query_as(waiting).fetch_one(&mut looking).await?;
+            if count > 0 {
+                return Ok::<_, sqlx::Error>(count);
+            }
+        }
+    };
+    let trying = async {
+        for _ in 0..3 {
+            writer.begin().await?;
+            assert!(!timeout(LONG, writer.hold_stores()).await??);
+            writer.rollback().await?;
+            home.index.record_blob(&repository("app"), &blob("layer"), NOW).await?;
+        }
+        Ok::<_, Box<dyn std::error::Error>>(())
+    };
+    tokio::select! {
+        waits = watching => panic!("{waits:?} wait for the table"),
+        tried = trying => tried?,
+    }
+    vacuum.rollback().await?;
+    writer.begin().await?;
+    assert!(timeout(LONG, writer.hold_stores()).await??);
+    writer.commit().await?;
+    other.close().await?;
+    Ok(())
+}
+
+async fn tables_that_others_record_in_are_waited_for_for_a_moment(home: Home) -> Outcome {
+    let mut other = PgConnection::connect(&home.url).await?;
+    let mut recording = other.begin().await?;
+    sqlx::query("LOCK TABLE blobs IN ROW EXCLUSIVE MODE").execute(&mut *recording).await?;
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
     assert!(!timeout(LONG, writer.hold_stores()).await??);
@@ -338,7 +378,7 @@ async fn tables_that_something_else_has_are_waited_for_for_a_moment(home: Home) 
     // What waited behind it goes on, and so does the writer.
     home.index.record_blob(&repository("app"), &blob("layer"), NOW).await?;
     writer.rollback().await?;
-    vacuum.rollback().await?;
+    recording.rollback().await?;
     writer.begin().await?;
     assert!(timeout(LONG, writer.hold_stores()).await??);
     writer.commit().await?;

@@ -8,7 +8,7 @@ use roadstead::oci::{CanonicalDigest, RepositoryName};
 use tokio::time::sleep;
 
 use crate::fixtures::{
-    NOW, Numbers, blob, blob_with_alias, canonical, edge, give, manifest, repository, sha256,
+    NOW, Numbers, blob, blob_with_alias, canonical, edge, give, leaf, manifest, repository, sha256,
     sha512, tag, target,
 };
 use crate::{Case, Outcome, case, home::Home};
@@ -49,9 +49,10 @@ async fn since(index: &Index, name: &str, text: &str) -> Option<i64> {
     all.get(&(name.to_owned(), canonical(text))).copied()
 }
 
-async fn untagged_since(index: &Index, text: &str) -> Option<i64> {
-    let all = index.untagged_manifests(i64::MAX, 100).await.expect("the index answers");
-    all.iter().find(|row| row.canonical == canonical(text)).map(|row| row.since)
+/// Tells whether nothing has named a manifest since before that time.
+async fn is_untagged(index: &Index, text: &str, before: i64) -> bool {
+    let all = index.untagged_of(&repository("app"), before, 100).await.expect("the index answers");
+    all.contains(&canonical(text))
 }
 
 fn image(edges: Vec<roadstead::index::ManifestEdge>, text: &str) -> NewManifest {
@@ -138,26 +139,29 @@ async fn a_manifest_is_untagged_until_a_tag_or_an_index_names_it(home: Home) -> 
     for text in ["image", "other"] {
         give(&mut writer, &app, text, &manifest(text)).await?;
     }
-    let pushed = untagged_since(index, "image").await;
     a_moment().await;
+    let later = index.now().await?;
+    assert!(is_untagged(index, "image", later).await);
     assert!(index.renewed_manifest(&app, &sha256("image")).await?.is_some());
-    assert!(untagged_since(index, "image").await > pushed);
+    assert!(!is_untagged(index, "image", later).await);
+    assert!(is_untagged(index, "image", i64::MAX).await);
     writer.put_tag(&app, &tag("v1"), &target("image")).await?;
-    assert_eq!(untagged_since(index, "image").await, None);
+    assert!(!is_untagged(index, "image", i64::MAX).await);
     let children = vec![edge(EdgeKind::Child, sha256("image"))];
     give(&mut writer, &app, "index", &image(children, "index")).await?;
     writer.put_tag(&app, &tag("v1"), &target("other")).await?;
-    assert_eq!(untagged_since(index, "image").await, None, "the index names it");
-    assert_eq!(untagged_since(index, "other").await, None, "the tag names it");
+    assert!(!is_untagged(index, "image", i64::MAX).await, "the index names it");
+    assert!(!is_untagged(index, "other", i64::MAX).await, "the tag names it");
     let before = index.now().await?;
     writer.remove_manifest(&app, &canonical("index")).await?;
     writer.remove_tag(&app, &tag("v1")).await?;
     for text in ["image", "other"] {
-        assert!(untagged_since(index, text).await >= Some(before), "{text}");
+        assert!(!is_untagged(index, text, before).await, "{text}");
+        assert!(is_untagged(index, text, i64::MAX).await, "{text}");
     }
     writer.put_tag(&app, &tag("v2"), &target("image")).await?;
     assert!(index.renewed_manifest(&app, &sha256("image")).await?.is_some());
-    assert_eq!(untagged_since(index, "image").await, None);
+    assert!(!is_untagged(index, "image", i64::MAX).await);
     Ok(())
 }
 
@@ -183,9 +187,17 @@ impl Model {
 
     fn untagged(&self) -> BTreeSet<CanonicalDigest> {
         let is_tagged = |number: &usize| self.tags.values().any(|target| target == number);
-        let unnamed = self.manifests.keys();
-        let unnamed = unnamed.filter(|number| !is_tagged(number) && !self.is_named(**number));
-        unnamed.map(|number| canonical(&number.to_string())).collect()
+        // One that refers to a manifest of the repository is not listed.
+        let has_subject = |edges: &[(EdgeKind, usize)]| {
+            let mut edges = edges.iter();
+            edges.any(|(kind, target)| {
+                *kind == EdgeKind::Subject && self.manifests.contains_key(target)
+            })
+        };
+        let unnamed = self.manifests.iter().filter(|(number, edges)| {
+            !is_tagged(number) && !self.is_named(**number) && !has_subject(edges)
+        });
+        unnamed.map(|(number, _)| canonical(&number.to_string())).collect()
     }
 }
 
@@ -247,7 +259,6 @@ async fn times_are_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outc
             }
         }
         let found = unreferenced(&home.index).await?;
-        let untagged = home.index.untagged_manifests(i64::MAX, 100).await?;
         for (name, model) in names.iter().zip(&models) {
             let of_it = found.keys().filter(|(repository, _)| repository == name.as_str());
             let of_it: BTreeSet<CanonicalDigest> = of_it.map(|(_, it)| *it).collect();
@@ -259,8 +270,8 @@ async fn times_are_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outc
             let rows = writer.collectable(&pairs, i64::MAX).await?;
             let rows: BTreeSet<CanonicalDigest> = rows.iter().map(|row| row.canonical).collect();
             assert_eq!(rows, unnamed, "seed {seed}, step {step}");
-            let of_it = untagged.iter().filter(|row| row.repository == *name);
-            let of_it: BTreeSet<CanonicalDigest> = of_it.map(|row| row.canonical).collect();
+            let of_it = home.index.untagged_of(name, i64::MAX, 100).await?;
+            let of_it: BTreeSet<CanonicalDigest> = of_it.into_iter().collect();
             assert!(of_it.is_superset(&model.untagged()), "seed {seed}, step {step}");
         }
     }
@@ -336,17 +347,27 @@ async fn content_is_free_once_no_repository_has_it(home: Home) -> Outcome {
     writer.put_nodes(&nodes).await?;
     assert_eq!(writer.free_content(&all, i64::MAX).await?.len(), 2);
 
-    writer.withdraw(&canonical("unowned"), &[crate::fixtures::cid("unowned")]).await?;
-    let forgettable = writer.forgettable(None, 10).await?;
+    writer.discard(&canonical("unowned")).await?;
+    let forgettable = writer.forgettable(None, None, 10).await?;
     let found = |rows: &[roadstead::index::Forgettable]| {
         rows.iter().map(|row| (row.canonical, row.size)).collect::<Vec<_>>()
     };
     assert_eq!(found(&forgettable), [(canonical("unowned"), 7)]);
+    let among = [canonical("unowned"), canonical("layer")];
+    assert_eq!(found(&writer.forgettable(Some(&among), None, 10).await?), [(among[0], 7)]);
+    assert!(writer.forgettable(Some(&among[1..]), None, 10).await?.is_empty());
+    assert!(writer.forgettable(Some(&among), Some(&among[0]), 10).await?.is_empty());
+    let mut large = blob("unowned");
+    large.blocks = (0..3).map(|number| leaf(&format!("{number}"), number, 1)).collect();
+    writer.put_blob(None, &large, NOW).await?;
+    for expected in [2, 2, 0] {
+        assert_eq!(writer.forget_blocks(&canonical("unowned"), 2).await?, expected);
+    }
     writer.forget_contents(&[canonical("unowned")]).await?;
-    let forgettable = writer.forgettable(None, 10).await?;
+    let forgettable = writer.forgettable(None, None, 10).await?;
     assert_eq!(found(&forgettable), [(canonical("unowned"), 0)]);
     writer.set_contents_forgotten(&[canonical("unowned")]).await?;
-    assert!(writer.forgettable(None, 10).await?.is_empty());
+    assert!(writer.forgettable(None, None, 10).await?.is_empty());
     writer.prune(NOW).await?;
     assert!(
         index.is_content_withdrawn(&canonical("unowned")).await?,

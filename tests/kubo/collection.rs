@@ -1,11 +1,17 @@
 //! A collection of a registry whose node collects as well.
 
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use roadstead::ipld::raw_cid;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::common::content::{MIB, image, noise, sha256};
-use crate::common::{KuboNode, succeed};
+use crate::common::repository::Repository;
+use crate::common::{KuboNode, Pair, Postgres, Server, run, succeed};
+use crate::kubo::proxy::Proxy;
 use crate::kubo::registry::Registry;
 
 /// Returns the leaves of bytes that the node has, out of how many.
@@ -67,4 +73,74 @@ fn blocks_of_what_goes_leave_the_node_and_all_others_stay() {
     repository.push_manifest("gone", &image(b"{}", &[&base, &gone]));
     assert!(repository.get(&format!("blobs/{}", sha256(&gone))).body == gone);
     registry.assert_whole(&node);
+}
+
+/// Ends the session that has the writer's lock; prints a line for each.
+const END_THE_SESSION: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks \
+    WHERE locktype = 'advisory' AND classid = 1919902052 AND granted";
+
+#[test]
+fn nothing_is_removed_once_the_lock_was_lost() {
+    fn configure(command: &mut Command) {
+        command
+            .env("ROADSTEAD_GC__GRACE", "1ms")
+            .env("ROADSTEAD_GC__INTERVAL", "0")
+            .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms");
+    }
+
+    let Some(node) = KuboNode::start() else { return };
+    let Some(postgres) = Postgres::start(&[]) else { return };
+    let postgres = Arc::new(postgres);
+    let blob = noise(5000, 2);
+    let hex = sha256(&blob).replace("sha256:", "");
+    let (is_armed, is_lost) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let proxy = {
+        let (hex, is_armed, is_lost) = (hex.clone(), Arc::clone(&is_armed), Arc::clone(&is_lost));
+        // The proxy outlives the test.
+        let postgres = Arc::downgrade(&postgres);
+        Proxy::changing(&node.api(), move |bytes| {
+            // Its rows are gone, and its name is looked for, to be removed.
+            let is_about_it = bytes.windows(hex.len()).any(|part| part == hex.as_bytes());
+            if is_about_it
+                && is_armed.load(Ordering::Relaxed)
+                && postgres.upgrade().is_some_and(|it| it.sql(END_THE_SESSION).contains('t'))
+            {
+                is_armed.store(false, Ordering::Relaxed);
+                is_lost.store(true, Ordering::Relaxed);
+            }
+            bytes.to_vec()
+        })
+    };
+    let pair = Arc::new(Pair::make_on(&proxy.url(), &node.gateway(), &postgres.url()));
+    let server = Server::start_over(&pair, configure);
+    let repository = Repository::of(&server, "team/app");
+    let digest = repository.push_blob(&blob);
+    assert_eq!(repository.delete(&format!("blobs/{digest}")).status, 202);
+    let collect = || {
+        let mut command = server.command(["gc", "--now"]);
+        configure(&mut command);
+        run(&mut command)
+    };
+    let path = format!("{}/content/{}/{hex}", pair.mfs_root(), &hex[..2]);
+    let is_stored = || run(&mut node.command(["files", "stat", "--hash", &path])).succeeded();
+    is_armed.store(true, Ordering::Relaxed);
+    let failed = collect();
+    assert!(is_lost.load(Ordering::Relaxed), "{failed}");
+    assert!(!failed.succeeded(), "{failed}");
+    assert_eq!(pair.number("SELECT COUNT(*) FROM blobs"), 0);
+    assert_eq!(pair.number("SELECT COUNT(*) FROM withdrawn WHERE forgotten = 0"), 1);
+    // Another process may have recorded the same since.
+    assert!(is_stored(), "it was removed");
+    repository.push_blob(&blob);
+    assert_eq!(repository.get(&format!("blobs/{digest}")).body, blob);
+    assert_eq!(repository.delete(&format!("blobs/{digest}")).status, 202);
+    for _ in 0..20 {
+        let collected = collect();
+        assert!(collected.succeeded(), "{collected}");
+        if !is_stored() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("it is there still");
 }

@@ -12,8 +12,8 @@ use roadstead::ipld::Cid;
 use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
     AddressedTree, Announcer, Applied, BlockCollector, ByteStream, Content, ContentStore, Edit,
-    Finished, Ingest, Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageError,
-    StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
+    Finished, Ingest, Kind, NewContent, Permission, Result, SharedStorage, SourceFolder, Storage,
+    StorageError, StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
 
 use super::{EditOneTree, Subject, noise, sha256};
@@ -146,8 +146,12 @@ impl ContentStore for FaultInjecting {
         self.faults.call(self.inner.contains(content)).await
     }
 
-    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
-        self.faults.call(self.inner.forget(canonicals)).await
+    async fn forget_if(
+        &self,
+        canonicals: &[CanonicalDigest],
+        permission: &mut dyn Permission,
+    ) -> Result<()> {
+        self.faults.call(self.inner.forget_if(canonicals, permission)).await
     }
 
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
@@ -236,6 +240,10 @@ impl Ingest for FaultInjectingIngest {
 
     async fn checkpoint(&mut self) -> Result<Vec<u8>> {
         self.faults.call(self.inner.checkpoint()).await
+    }
+
+    async fn prepare(&mut self, expected: &Digest) -> Result<()> {
+        self.faults.call(self.inner.prepare(expected)).await
     }
 
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished> {

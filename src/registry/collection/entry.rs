@@ -77,7 +77,8 @@ pub(in crate::registry) async fn record(
         for content in writer.free_content(contents, before).await? {
             taken.contents += 1;
             taken.bytes += content.size;
-            writer.withdraw(&content.canonical, &[content.cid]).await?;
+            // No tree has it, nor any root that is still served.
+            writer.discard(&content.canonical).await?;
         }
     }
     Ok(taken)
@@ -117,7 +118,7 @@ async fn collectable(
 }
 
 /// Returns the digests of layers that need not be in the registry, out of manifests.
-pub(super) fn foreign_layers(manifests: &[WithForeignLayers]) -> HashSet<Digest> {
+pub(in crate::registry) fn foreign_layers(manifests: &[WithForeignLayers]) -> HashSet<Digest> {
     let mut layers = HashSet::new();
     for (_, media_type, bytes) in manifests {
         let Ok(manifest) = Manifest::parse(bytes, Some(media_type)) else { continue };

@@ -29,7 +29,7 @@ use super::{Registry, RegistryError, Result};
 use crate::index::{Actor, LastCollection};
 use crate::oci::{CanonicalDigest, RepositoryName};
 
-pub(super) use entry::{plan, record};
+pub(super) use entry::{foreign_layers, plan, record};
 pub use report::{Amount, Collected, Retained};
 pub(super) use running::{Collections, lag};
 use slice::{LISTED, SLICE};

@@ -11,7 +11,7 @@ use crate::registry::{Amount, Collected};
 /// Where a collection can be stopped beside the steps of a commit.
 const REMOVALS: [Step; 2] = [Step::Forgotten, Step::SetAside];
 
-async fn open_with(data: &Path, grace: Duration) -> Registry {
+pub(super) async fn open_with(data: &Path, grace: Duration) -> Registry {
     let storage = open_embedded(data).unwrap();
     storage.repair().await.unwrap();
     let index =
@@ -30,22 +30,22 @@ async fn open_with(data: &Path, grace: Duration) -> Registry {
 }
 
 /// Opens a registry in which nothing stays that nothing names.
-async fn open_without_grace(data: &Path) -> Registry {
+pub(super) async fn open_without_grace(data: &Path) -> Registry {
     open_with(data, Duration::ZERO).await
 }
 
-async fn collect(registry: &Registry) -> Result<Collected> {
+pub(super) async fn collect(registry: &Registry) -> Result<Collected> {
     // Times of the index are in milliseconds, and what happened in the same one stays.
     tokio::time::sleep(Duration::from_millis(5)).await;
     Box::pin(registry.collect(Actor::default())).await
 }
 
-async fn stored(registry: &Registry) -> BTreeSet<String> {
+pub(super) async fn stored(registry: &Registry) -> BTreeSet<String> {
     let contents = registry.storage.contents().await.unwrap();
     contents.iter().map(ToString::to_string).collect()
 }
 
-fn digests(contents: &[&[u8]]) -> BTreeSet<String> {
+pub(super) fn digests(contents: &[&[u8]]) -> BTreeSet<String> {
     contents.iter().map(|bytes| CanonicalDigest::of(bytes).to_string()).collect()
 }
 

@@ -1,8 +1,11 @@
 //! Events: one for each change, wherever it was stopped, and none for what was refused.
 
+use std::time::Duration;
+
 use super::*;
 use crate::auth::DeleteGrant;
 use crate::index::{Actor, Event};
+use crate::registry::{DeletedByRules, Retention, RetentionRule, TagPattern};
 
 fn caller() -> Caller {
     Caller { address: Some([192, 0, 2, 1].into()), ..Caller::user("anna") }
@@ -138,6 +141,41 @@ async fn what_was_refused_writes_no_event() {
     let config = Digest::of(Algorithm::Sha256, b"config");
     client.delete_blob(&registry, &config).await.unwrap_err();
     assert_eq!(events(&registry).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_by_a_rule_has_events_of_its_own_kind() {
+    let folder = TempDir::new().unwrap();
+    let rule = RetentionRule {
+        repositories: vec!["**".parse().unwrap()],
+        tags: vec![TagPattern::new("*")],
+        keep_last: Some(0),
+        delete_untagged_after: Some(Duration::from_millis(1)),
+        ..RetentionRule::default()
+    };
+    let limits = Limits {
+        collection_grace: Duration::ZERO,
+        retention: Retention { rules: vec![rule] },
+        ..Limits::default()
+    };
+    let url = format!("sqlite:{}", folder.path().join("index.sqlite").display());
+    let storage = open_embedded(folder.path()).unwrap();
+    let registry = Registry::new(index::open(&url).await.unwrap(), storage, limits);
+    let client = Client::new();
+    let image = client.image(&registry, b"config").await;
+    client.put(&registry, "tag", &image).await.unwrap();
+    let mut deleted = DeletedByRules::default();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        registry.retain(&mut deleted).await.unwrap();
+    }
+    assert_eq!(deleted, DeletedByRules { tags: 1, manifests: 1 });
+    let found = events(&registry).await;
+    let found: Vec<_> = found
+        .iter()
+        .map(|event| (event.change.kind.as_ref(), event.change.reference.as_deref()))
+        .collect();
+    assert_eq!(found, [("push", Some("tag")), ("retention", Some("tag")), ("retention", None)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::super::events::{DELETE, PURGE, PUSH, VISIBILITY};
+use super::super::events::{DELETE, PURGE, PUSH, RETENTION, VISIBILITY};
 use super::{Outcome, PendingRequests, Publisher, Trigger};
 use crate::dnslink::PublishError;
 use crate::index::EventWatch;
@@ -15,7 +15,7 @@ use crate::index::EventWatch;
 const SUBSCRIBER: &str = "publisher";
 
 /// The events after which there may be another root to publish.
-const KINDS: &[&str] = &[PUSH, DELETE, PURGE, VISIBILITY];
+const KINDS: &[&str] = &[PUSH, DELETE, RETENTION, PURGE, VISIBILITY];
 
 /// How long events are gathered before the index is queried for them.
 const GATHER: Duration = Duration::from_millis(250);

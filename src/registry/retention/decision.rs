@@ -1,23 +1,25 @@
 //! What the rules come to for each tag of a repository. Nothing here reads or changes anything.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::rules::{Retention, RetentionRule};
+use super::rules::{Retention, RetentionRule, TagOrder};
+use super::version::Version;
 use crate::oci::{Digest, RepositoryName, Tag};
 
 /// A tag as the index has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagState {
+pub(super) struct TagState {
     /// The tag.
-    pub tag: Tag,
+    pub(super) tag: Tag,
     /// What it points to.
-    pub digest: Digest,
+    pub(super) digest: Digest,
     /// When it came to point there, or, where nobody knows that, since when it is known to do so; in milliseconds since
     /// the Unix epoch.
-    pub moved: i64,
+    pub(super) moved: i64,
     /// Whether that is the time of its move.
-    pub is_known: bool,
+    pub(super) is_known: bool,
 }
 
 /// What becomes of a tag.
@@ -114,7 +116,8 @@ impl Retention {
     }
 }
 
-/// How many tags of a rule have moved after each of them. Those whose time is unknown come after all others.
+/// How many tags of a rule come after each of them: they have moved later, and those whose time is unknown come after all
+/// others; or they are higher versions.
 fn ranks<'tags>(rule: &RetentionRule, tags: &'tags [TagState]) -> BTreeMap<&'tags Tag, usize> {
     let is_candidate = |state: &&TagState| {
         !state.tag.is_of_referrers() && rule.tags.iter().any(|pattern| pattern.matches(&state.tag))
@@ -123,7 +126,28 @@ fn ranks<'tags>(rule: &RetentionRule, tags: &'tags [TagState]) -> BTreeMap<&'tag
     candidates.sort_by_key(|state| {
         (!state.is_known, std::cmp::Reverse(state.moved), std::cmp::Reverse(&state.tag))
     });
-    candidates.into_iter().enumerate().map(|(rank, state)| (&state.tag, rank)).collect()
+    let mut groups: BTreeMap<&str, Vec<(Option<Version<'_>>, &Tag)>> = BTreeMap::new();
+    for TagState { tag, .. } in candidates {
+        let version = match rule.keep_last_by {
+            TagOrder::Moved => None,
+            TagOrder::Version => match Version::parse(tag.as_str()) {
+                None => continue,
+                version => version,
+            },
+        };
+        let suffix = version.map_or("", |version| version.suffix);
+        groups.entry(suffix).or_default().push((version, tag));
+    }
+    let mut ranks = BTreeMap::new();
+    for mut group in groups.into_values() {
+        // Of equal versions that one comes first that moved last.
+        group.sort_by(|(one, _), (other, _)| match (one, other) {
+            (Some(one), Some(other)) => other.compare(one),
+            _ => Ordering::Equal,
+        });
+        ranks.extend(group.into_iter().enumerate().map(|(rank, (_, tag))| (tag, rank)));
+    }
+    ranks
 }
 
 /// Why a tag stays by a rule, or else why it goes.
@@ -145,10 +169,14 @@ fn verdict(
         if !state.is_known {
             return Ok("nobody knows when it moved".to_owned());
         }
+        let (among, after) = match rule.keep_last_by {
+            TagOrder::Moved => ("last", "moved after it"),
+            TagOrder::Version => ("highest", "higher versions"),
+        };
         if rank < count {
-            return Ok(format!("among the last {count}"));
+            return Ok(format!("among the {among} {count}"));
         }
-        reasons.push(format!("{rank} moved after it, {count} stay"));
+        reasons.push(format!("{rank} {after}, {count} stay"));
     }
     Err(reasons.join(", and "))
 }

@@ -5,23 +5,28 @@ mod guarding;
 mod refused;
 mod rules;
 mod tag_pattern;
+mod version;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::collection::lag;
+use super::events::REFUSED;
 use super::guard::Guard;
 use super::intent::Intent;
-use super::{Condition, Expected, Registry, RegistryError, Result};
-use crate::index::Actor;
+use super::{Condition, Expected, Registry, RegistryError, Result, now};
+use crate::index::{Actor, NewEvent};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 use decision::Clock;
+use refused::REMEMBERED;
 pub(super) use refused::Refused;
 
-pub use decision::{Decision, TagState};
-pub use rules::{Retention, RetentionRule};
+pub use decision::Decision;
+use decision::TagState;
+pub use rules::{Retention, RetentionRule, TagOrder};
 pub use tag_pattern::TagPattern;
 
 /// How many rows are read at a time.
@@ -207,23 +212,58 @@ impl Registry {
     }
 
     /// Refuses the deletion of a protected tag.
-    pub(super) fn expect_deletable(&self, repository: &RepositoryName, tag: &Tag) -> Result<()> {
+    pub(super) async fn expect_deletable(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<()> {
         if self.limits.retention.protecting(repository, tag).is_none() {
             return Ok(());
         }
-        self.refused.note(repository, tag);
+        if self.refused.note(repository, tag) {
+            // Other processes look for it.
+            let event = NewEvent {
+                kind: Cow::Borrowed(REFUSED),
+                actor: actor.clone(),
+                repository: Some(repository.clone()),
+                reference: Some(tag.to_string()),
+                detail: Some("deletion of a protected tag".to_owned()),
+                ..NewEvent::default()
+            };
+            if let Err(error) = self.index.add_events(&[event], now()).await {
+                tracing::warn!(%repository, %tag, %error, "failed to note a refused deletion");
+            }
+        }
         Err(RegistryError::TagProtected(tag.clone(), repository.clone()))
     }
 
     /// What the rules demand of a push: some tags may not be moved.
-    pub(super) fn guard_push(&self, repository: &RepositoryName, tags: &[Tag]) -> Guard {
+    pub(super) async fn guard_push(
+        &self,
+        repository: &RepositoryName,
+        tags: &[Tag],
+    ) -> Result<Guard> {
         let rules = &self.limits.retention;
-        let is_fixed = |tag: &&Tag| {
-            rules.is_immutable(repository, tag)
+        let mut fixed = Vec::new();
+        for tag in tags {
+            if rules.is_immutable(repository, tag)
                 || (rules.protecting(repository, tag).is_some()
-                    && self.refused.includes(repository, tag))
-        };
-        Guard { fixed: tags.iter().filter(is_fixed).cloned().collect(), ..Guard::default() }
+                    && self.was_deletion_refused(repository, tag).await?)
+            {
+                fixed.push(tag.clone());
+            }
+        }
+        Ok(Guard { fixed, ..Guard::default() })
+    }
+
+    /// Tells whether a protected tag was to be deleted a moment ago, through whatever process.
+    async fn was_deletion_refused(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool> {
+        if self.refused.includes(repository, tag) {
+            return Ok(true);
+        }
+        let since = now().saturating_sub(millis(REMEMBERED));
+        Ok(self.index.has_event(REFUSED, repository, tag.as_str(), since).await?)
     }
 
     /// What the rules demand of the deletion of a manifest: some tags may not go with it.

@@ -8,8 +8,11 @@ use quick_cache::sync::Cache;
 use crate::oci::{RepositoryName, Tag};
 
 /// How long a refused deletion is remembered, and how many are.
-const REMEMBERED: Duration = Duration::from_mins(1);
+pub(super) const REMEMBERED: Duration = Duration::from_mins(1);
 const TAGS: usize = 1000;
+
+/// How often other processes are notified of the same tag, at the most.
+const NOTIFIED: Duration = Duration::from_secs(5);
 
 /// These tags, as this process knows them.
 pub(in super::super) struct Refused(Cache<(RepositoryName, Tag), Instant>);
@@ -21,9 +24,14 @@ impl Default for Refused {
 }
 
 impl Refused {
-    /// Notes a tag.
-    pub(super) fn note(&self, repository: &RepositoryName, tag: &Tag) {
-        self.0.insert((repository.clone(), tag.clone()), Instant::now());
+    /// Notes a tag; returns whether others should be notified: they were not of late.
+    pub(super) fn note(&self, repository: &RepositoryName, tag: &Tag) -> bool {
+        let key = (repository.clone(), tag.clone());
+        if self.0.get(&key).is_some_and(|at| at.elapsed() < NOTIFIED) {
+            return false;
+        }
+        self.0.insert(key, Instant::now());
+        true
     }
 
     /// Tells whether that was a moment ago.

@@ -6,6 +6,17 @@ use super::tag_pattern::TagPattern;
 use crate::auth::accounts::Pattern;
 use crate::oci::{RepositoryName, Tag};
 
+/// Which of several tags are the last ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TagOrder {
+    /// Those that moved last.
+    #[default]
+    Moved,
+    /// Those with the highest versions, among all that have the same behind the version. Other tags are not counted, and
+    /// stay.
+    Version,
+}
+
 /// One rule. What it does not name it says nothing about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RetentionRule {
@@ -13,8 +24,10 @@ pub struct RetentionRule {
     pub repositories: Vec<Pattern>,
     /// The tags that `keep_last` and `keep_younger_than` are about. They delete no others.
     pub tags: Vec<TagPattern>,
-    /// How many of these tags stay: those that moved last.
+    /// How many of these tags stay: the last ones.
     pub keep_last: Option<usize>,
+    /// Which these are.
+    pub keep_last_by: TagOrder,
     /// For how long each of these tags stays after it has moved.
     pub keep_younger_than: Option<Duration>,
     /// Tags that stay, whatever a rule says.

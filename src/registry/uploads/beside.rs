@@ -1,7 +1,5 @@
 //! Content that comes beside an upload: the whole of a blob, for an upload that has bytes already.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
@@ -83,10 +81,8 @@ impl Beside {
         let identity = grant.identity();
         let finishing = async move {
             registry.recall(&digest).await?;
-            let _storing = registry.storing.read().await;
-            let begun = Instant::now();
-            let finished = match ingest.finish(&digest).await {
-                Ok(finished) => finished,
+            let (finished, begun, _storing) = match registry.store_upload(ingest, &digest).await {
+                Ok(stored) => stored,
                 Err(error) => {
                     registry.discard_upload(&id).await?;
                     share.clear();
@@ -174,5 +170,26 @@ mod tests {
         assert!(early.is_err(), "it does not wait");
         drop(alone);
         assert!(finishing.await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn content_is_forgotten_while_an_upload_is_hashed_that_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let registry = open(folder.path()).await;
+        let grant = Client::new().push().await;
+        let wrong = Digest::of(Algorithm::Sha512, b"other bytes");
+        let id = registry.begin_upload(&grant).await.unwrap();
+        let _alone = registry.storing.write().await;
+        for _ in 0..2 {
+            let mut upload = registry.claim_upload(&grant, &id, None).await.unwrap();
+            upload.append(Bytes::from_static(b"bytes")).await.unwrap();
+            let finished = timeout(Duration::from_mins(1), upload.finish(&wrong)).await;
+            let refused = finished.expect("it waits").map(drop);
+            assert!(matches!(refused, Err(RegistryError::DigestMismatch(_))), "{refused:?}");
+        }
+        let mut beside = registry.begin_beside(&grant, &wrong).await.unwrap();
+        beside.append(Bytes::from_static(b"bytes")).await.unwrap();
+        let finished = timeout(Duration::from_mins(1), beside.finish(&grant, &wrong)).await;
+        assert!(finished.expect("it waits").unwrap().is_none());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::RwLockReadGuard;
 use tokio::task::AbortHandle;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
@@ -15,7 +16,7 @@ use super::{CLAIM, RENEWAL, key, millis};
 use crate::auth::PushGrant;
 use crate::index::{Destination, IndexErrorKind, UploadRow};
 use crate::oci::{Digest, RepositoryIdentity};
-use crate::storage::{Content, Ingest, StorageErrorKind};
+use crate::storage::{self, Content, Finished, Ingest, StorageErrorKind};
 
 /// An upload that one request has claimed. Saved or finished, it is given back; dropped before
 /// that, what arrived is saved in the background.
@@ -307,10 +308,8 @@ impl ClaimedUpload {
             self.release().await;
             return Err(error);
         }
-        let _storing = registry.storing.read().await;
-        let begun = Instant::now();
-        let finished = match ingest.finish(&digest).await {
-            Ok(finished) => finished,
+        let (finished, begun, _storing) = match registry.store_upload(ingest, &digest).await {
+            Ok(stored) => stored,
             Err(error) if error.kind == StorageErrorKind::DigestMismatch => {
                 tracing::info!(upload = row.id, %error, "refused an upload");
                 if is_resumable {
@@ -403,6 +402,19 @@ impl ClaimedUpload {
 }
 
 impl Registry {
+    /// Stores what has arrived under a digest, and returns it, when that began, and what keeps bytes from being removed
+    /// until its row is there. Before something is stored, and after it was refused, nothing waits for it.
+    pub(super) async fn store_upload(
+        &self,
+        mut ingest: Box<dyn Ingest>,
+        digest: &Digest,
+    ) -> storage::Result<(Finished, Instant, RwLockReadGuard<'_, ()>)> {
+        ingest.prepare(digest).await?;
+        let storing = self.storing.read().await;
+        let begun = Instant::now();
+        Ok((ingest.finish(digest).await?, begun, storing))
+    }
+
     /// Says why a request has lost its upload.
     async fn gone(&self, row: &UploadRow) -> Result<RegistryError> {
         let found = self.index.upload(&key(row)).await?;

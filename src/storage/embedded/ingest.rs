@@ -13,7 +13,7 @@ use super::super::{Finished, Ingest, Result, StorageError, StorageErrorKind, fil
 use super::hash_worker::HashWorker;
 use super::layout::Layout;
 use super::progress::{Progress, sync_failed};
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
 
 /// How many bytes are sent to the disk at a time while others come, so that the end need not wait for all of them.
 const FLUSH: u64 = 32 * 1024 * 1024;
@@ -31,6 +31,8 @@ pub(super) struct FileIngest {
     /// The flush under way, and up to where bytes were flushed when it began.
     flush: Option<JoinHandle<Result<()>>>,
     flushed: u64,
+    /// Whether its digest by sha512 was found to be the expected one.
+    is_checked: bool,
 }
 
 impl FileIngest {
@@ -92,6 +94,7 @@ impl FileIngest {
             hash_worker: HashWorker::new(progress),
             flush: None,
             flushed: offset,
+            is_checked: false,
         }
     }
 
@@ -167,7 +170,24 @@ impl Ingest for FileIngest {
         Ok(checkpoint)
     }
 
+    async fn prepare(&mut self, expected: &Digest) -> Result<()> {
+        if expected.algorithm() == Algorithm::Sha256 {
+            return Ok(());
+        }
+        let progress = self.drain().await?;
+        let expected = *expected;
+        let task = spawn_blocking(move || {
+            progress.expect(&expected)?;
+            Ok(progress)
+        });
+        let progress = join(task.await)?;
+        self.hash_worker = HashWorker::new(progress);
+        self.is_checked = true;
+        Ok(())
+    }
+
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Finished> {
+        let is_checked = self.is_checked;
         let (mut progress, pieces) = match self.hash_worker.take_unabsorbed() {
             Some(unabsorbed) => {
                 self.end_flush().await?;
@@ -179,7 +199,7 @@ impl Ingest for FileIngest {
         // Each thread costs as much as some thousands of bytes, and a small blob needs only this one.
         let finishing = blocking(move || {
             progress.absorb(&pieces)?;
-            progress.keep(&layout, &id, &expected)
+            progress.keep(&layout, &id, &expected, is_checked)
         });
         finishing.await
     }
@@ -194,7 +214,6 @@ mod tests {
 
     use super::*;
     use crate::ipld::file::CHUNK_SIZE;
-    use crate::oci::Algorithm;
 
     /// Appends more than a chunk, and returns the storage's layout, the file and the checkpoint.
     async fn interrupted(bytes: &Bytes) -> (TempDir, Arc<Layout>, Vec<u8>) {

@@ -30,8 +30,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::blocking::blocking;
 use super::{
     AddressedTree, Announcer, BlockCollector, ByteStream, Content, ContentStore, Finished, Ingest,
-    Kind, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken,
-    TreeEdit, TreePath, TreeStore, UploadStore, files,
+    Kind, Permission, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind,
+    Taken, TreeEdit, TreePath, TreeStore, UploadStore, files, permission,
 };
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::reader;
@@ -220,7 +220,12 @@ impl ContentStore for Embedded {
             .await
     }
 
-    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+    async fn forget_if(
+        &self,
+        canonicals: &[CanonicalDigest],
+        permission: &mut dyn Permission,
+    ) -> Result<()> {
+        permission::expect(permission).await?;
         let canonicals = canonicals.to_vec();
         self.blocking(move |layout| {
             canonicals.iter().try_for_each(|it| aside::take(&layout.data, &layout.content(it)))

@@ -120,25 +120,39 @@ impl Progress {
         Ok((hasher, leaves))
     }
 
-    /// Compares the digest, then keeps the file as content, durably.
-    pub(super) fn keep(self, layout: &Layout, id: &str, expected: &Digest) -> Result<Finished> {
-        let writer = self.writer.clone();
-        writer.write(|| self.keep_alone(layout, id, expected))
+    /// Compares the digest by sha512 of all that was written.
+    pub(super) fn expect(&self, expected: &Digest) -> Result<()> {
+        let found = digest_file(&self.file)
+            .map_err(|error| StorageError::io("hashing an upload", error))?;
+        compare(found, expected)
     }
 
-    fn keep_alone(self, layout: &Layout, id: &str, expected: &Digest) -> Result<Finished> {
+    /// Compares the digest, unless [`Progress::expect`] has done that, then keeps the file as content, durably.
+    pub(super) fn keep(
+        self,
+        layout: &Layout,
+        id: &str,
+        expected: &Digest,
+        is_checked: bool,
+    ) -> Result<Finished> {
+        let writer = self.writer.clone();
+        writer.write(|| self.keep_alone(layout, id, expected, is_checked))
+    }
+
+    fn keep_alone(
+        self,
+        layout: &Layout,
+        id: &str,
+        expected: &Digest,
+        is_checked: bool,
+    ) -> Result<Finished> {
+        if !is_checked && expected.algorithm() == Algorithm::Sha512 {
+            self.expect(expected)?;
+        }
         let mut finished = finish(self.hasher, self.leaves, layout, id)?;
         let canonical = finished.content.canonical;
-        let found = match expected.algorithm() {
-            Algorithm::Sha256 => Digest::from(canonical),
-            Algorithm::Sha512 => digest_file(&self.file)
-                .map_err(|error| StorageError::io("hashing an upload", error))?,
-        };
-        if found != *expected {
-            return Err(StorageError::new(
-                StorageErrorKind::DigestMismatch,
-                format!("expected {expected}, the content is {found}"),
-            ));
+        if expected.algorithm() == Algorithm::Sha256 {
+            compare(canonical.into(), expected)?;
         }
         self.file.sync_all().map_err(|error| sync_failed(layout, id, error))?;
         let length = self.file.metadata().map(|found| found.len());
@@ -153,6 +167,14 @@ impl Progress {
         files::remove_file(&layout.leaves(id))?;
         Ok(finished)
     }
+}
+
+fn compare(found: Digest, expected: &Digest) -> Result<()> {
+    if found == *expected {
+        return Ok(());
+    }
+    let what = format!("expected {expected}, the content is {found}");
+    Err(StorageError::new(StorageErrorKind::DigestMismatch, what))
 }
 
 /// Writes all of the pieces to a file, one behind the other.

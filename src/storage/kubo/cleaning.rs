@@ -6,7 +6,8 @@
 
 use std::collections::HashSet;
 
-use super::super::Result;
+use super::super::permission::{self, Always};
+use super::super::{Permission, Result};
 use super::mfs_paths::{Owner, owner};
 use super::store::Store;
 
@@ -35,7 +36,7 @@ impl Store {
             .chain(numbers().filter(|seq| *seq < last).map(|seq| paths.snapshot(seq)))
             .collect();
         if !useless.is_empty() {
-            self.remove(&useless).await?;
+            self.remove(&useless, &mut Always).await?;
             tracing::debug!(names = useless.len(), "cleaned the node");
         }
         // Something may still have been on its way: an upload is forgotten once nothing was left of it.
@@ -51,7 +52,11 @@ impl Store {
     }
 
     /// Removes names, with no linking meanwhile, and returns when that is on the disk.
-    pub(super) async fn remove(&self, removed: &[String]) -> Result<()> {
+    pub(super) async fn remove(
+        &self,
+        removed: &[String],
+        permission: &mut dyn Permission,
+    ) -> Result<()> {
         let (kubo, paths) = (&self.node.kubo, &self.node.paths);
         let remove = async || {
             let mut folders: Vec<&str> = vec!["/", paths.root()];
@@ -70,6 +75,7 @@ impl Store {
             }
             kubo.pin_blocks(&pinned, &paths.pin()).await?;
             for names in removed.chunks(NAMES) {
+                permission::expect(permission).await?;
                 kubo.remove(names).await?;
             }
             kubo.flush(paths.root()).await?;

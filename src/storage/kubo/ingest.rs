@@ -13,7 +13,7 @@ use super::buffer_pool::Borrower;
 use super::checkpoint::Checkpoint;
 use super::store::Store;
 use super::upload_window::UploadWindow;
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
 
 /// Content on its way to the node.
 pub(super) struct KuboIngest(Arc<Shared>);
@@ -60,6 +60,17 @@ impl Ingest for KuboIngest {
         let checkpoint = window.checkpoint().await;
         window.is_broken |= checkpoint.is_err();
         checkpoint
+    }
+
+    async fn prepare(&mut self, expected: &Digest) -> Result<()> {
+        if expected.algorithm() == Algorithm::Sha256 {
+            return Ok(());
+        }
+        let mut window = self.0.window.lock().await;
+        window.expect_sound()?;
+        let prepared = window.prepare(expected).await;
+        window.is_broken |= prepared.is_err();
+        prepared
     }
 
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished> {

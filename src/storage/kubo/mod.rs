@@ -35,7 +35,7 @@ use uuid::Uuid;
 use super::edit::linked;
 use super::{
     AddressedTree, Announcer, Applied, BlockCollector, ByteStream, Content, ContentStore, Edit,
-    Finished, Ingest, Kind, NewContent, Result, SharedStorage, SourceFolder, Storage,
+    Finished, Ingest, Kind, NewContent, Permission, Result, SharedStorage, SourceFolder, Storage,
     StorageContext, StorageError, StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore,
     UploadStore,
 };
@@ -278,7 +278,11 @@ impl ContentStore for KuboStorage {
         Ok(stored == Some(content.cid))
     }
 
-    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+    async fn forget_if(
+        &self,
+        canonicals: &[CanonicalDigest],
+        permission: &mut dyn Permission,
+    ) -> Result<()> {
         let node = &self.store.node;
         for canonical in canonicals {
             node.forget(canonical);
@@ -292,8 +296,11 @@ impl ContentStore for KuboStorage {
             .try_collect()
             .await?;
         let paths: Vec<String> = found.into_iter().flatten().collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
         // Each removal has all others wait for half a second.
-        if paths.is_empty() { Ok(()) } else { self.store.remove(&paths).await }
+        self.store.remove(&paths, permission).await
     }
 
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {

@@ -46,6 +46,8 @@ pub(super) struct UploadWindow {
     chunk: Chunk,
     window: Window,
     sending: VecDeque<JoinHandle<Result<()>>>,
+    /// All of it, once it is on the node and of the expected digest by sha512.
+    prepared: Option<Content>,
     /// Whether something failed, after which nothing more can be appended.
     pub(super) is_broken: bool,
 }
@@ -88,6 +90,7 @@ impl UploadWindow {
             chunk: Chunk { parked, ..Chunk::default() },
             window: Window::default(),
             sending: VecDeque::new(),
+            prepared: None,
             is_broken: false,
         }
     }
@@ -295,7 +298,36 @@ impl UploadWindow {
         Ok(Checkpoint { hasher, spine, rest, staged }.to_bytes())
     }
 
+    /// Has the node read all that has arrived, to compare its digest by sha512. Only `finish` may follow.
+    pub(super) async fn prepare(&mut self, expected: &Digest) -> Result<()> {
+        let content = self.end(expected).await?;
+        self.send().await?;
+        self.settle(0).await?;
+        let found = self.store.sha512(&content).await?;
+        if found != *expected {
+            return Err(refusal(expected, found));
+        }
+        self.prepared = Some(content);
+        Ok(())
+    }
+
     pub(super) async fn finish(&mut self, expected: &Digest) -> Result<Finished> {
+        if self.prepared.is_none() && expected.algorithm() == Algorithm::Sha512 {
+            self.prepare(expected).await?;
+        }
+        let content = match self.prepared {
+            Some(content) => content,
+            None => self.end(expected).await?,
+        };
+        self.keep(&content).await?;
+        let leaves = self.store.leaves(&content).await?;
+        self.store.release(&self.id);
+        Ok(Finished { content, leaves, is_replaced: false })
+    }
+
+    /// Puts the rest of the file into the window, and returns what it is; fails where that is not of an expected digest by
+    /// sha256.
+    async fn end(&mut self, expected: &Digest) -> Result<Content> {
         self.end_chunk().await?;
         let hasher = self.hash_rest().await?;
         let size = hasher.length();
@@ -316,11 +348,7 @@ impl UploadWindow {
             }
         }
         let cid = self.complete();
-        let content = Content { canonical, cid, size };
-        self.keep(&content, expected).await?;
-        let leaves = self.store.leaves(&content).await?;
-        self.store.release(&self.id);
-        Ok(Finished { content, leaves, is_replaced: false })
+        Ok(Content { canonical, cid, size })
     }
 
     /// Puts the nodes above the leaves into the window, and names the file.
@@ -330,26 +358,18 @@ impl UploadWindow {
         spine.finish(&mut |node: Interior| window.blocks.push(node.block)).cid
     }
 
-    async fn keep(&mut self, content: &Content, expected: &Digest) -> Result<()> {
+    async fn keep(&mut self, content: &Content) -> Result<()> {
         let node = Arc::clone(&self.store.node);
         let Content { canonical, cid, size } = content;
-        let is_sha512 = expected.algorithm() == Algorithm::Sha512;
         if let [only] = &self.window.blocks[..]
             && only.cid == *cid
             && *size <= CHUNK_SIZE as u64
-            && !is_sha512
         {
             // One block need not be staged before it has its name.
             return node.keep(canonical, *cid, Some(only)).await;
         }
         self.send().await?;
         self.settle(0).await?;
-        if is_sha512 {
-            let found = self.store.sha512(content).await?;
-            if found != *expected {
-                return Err(refusal(expected, found));
-            }
-        }
         node.keep(canonical, *cid, None).await
     }
 }

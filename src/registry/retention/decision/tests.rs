@@ -118,6 +118,35 @@ fn equal_times_have_a_fixed_order() {
     assert_eq!(goes(vec![last], &tags), ["b", "a"]);
 }
 
+#[test]
+fn versions_are_counted_by_their_numbers_among_those_of_one_suffix() {
+    let by = |count| RetentionRule {
+        keep_last: Some(count),
+        keep_last_by: TagOrder::Version,
+        ..rule(&["*"])
+    };
+    // The times say the opposite.
+    let tags = [
+        state("v1.10.0", 90),
+        state("v1.9.0", 40),
+        state("1.2.0", 30),
+        state("v1.9.0-alpine", 20),
+        state("v1.10.0-alpine", 50),
+        state("latest", 80),
+        state("v2", 80),
+    ];
+    assert_eq!(goes(vec![by(1)], &tags), ["v1.9.0", "1.2.0", "v1.9.0-alpine"]);
+    assert_eq!(goes(vec![by(2)], &tags), ["1.2.0"]);
+    assert_eq!(goes(vec![by(0)], &tags).len(), 5, "other tags stay");
+    let younger = RetentionRule { keep_younger_than: Some(days(35)), ..by(1) };
+    assert_eq!(goes(vec![younger], &tags), ["v1.9.0"]);
+    // Of one version with two spellings the later one comes first.
+    let tags = [state("v1.0.0", 50), state("1.0.0", 40)];
+    assert_eq!(goes(vec![by(1)], &tags), ["v1.0.0"]);
+    let unknown = TagState { is_known: false, ..state("0.1.0", 50) };
+    assert!(goes(vec![by(1)], &[state("1.0.0", 40), unknown]).is_empty());
+}
+
 fn any_rule() -> impl Strategy<Value = RetentionRule> {
     let texts =
         || prop::collection::vec(prop::sample::select(vec!["*", "a*", "*1", "b*", "ab"]), 0..3);
