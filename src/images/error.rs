@@ -28,6 +28,9 @@ pub(crate) enum ImageError {
     /// What was read is not what it says, or what is said of it.
     #[error("{0}")]
     Unsound(String),
+    /// The docker daemon's, or that of the way to it.
+    #[error("{0}")]
+    Daemon(String),
     /// The source has several images, or not the one that was named.
     #[error("{0}")]
     Choice(String),
