@@ -15,6 +15,9 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     heap::bound_arenas();
+    if let Some(code) = cli::run_as_credential_helper() {
+        return code;
+    }
     match cli::run(&Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {

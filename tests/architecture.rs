@@ -59,6 +59,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["http/metrics/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("tar", &["images/"]),
+    ("bollard", &["images/daemon.rs"]),
 ];
 
 /// Tells whether a file may import a room; `file` is its path below `src/`.

@@ -178,8 +178,8 @@ pub trait TokenIssuer: Send + Sync {
         client: IpAddr,
     ) -> Result<SignedIn, AuthError>;
 
-    /// Makes a token that is good for no more than those scopes, and a refresh token if one is requested and may be had;
-    /// none for a user who has left meanwhile.
+    /// Makes a token that is good for no more than those scopes, and a refresh token, good for that long at most, if one is
+    /// requested and may be had; none for a user who has left meanwhile.
     ///
     /// # Errors
     /// [`AuthError::Unavailable`].
@@ -187,7 +187,7 @@ pub trait TokenIssuer: Send + Sync {
         &self,
         signed_in: &SignedIn,
         scopes: Scopes,
-        with_refresh: bool,
+        refresh_for: Option<Duration>,
     ) -> Result<Option<Token>, AuthError>;
 
     /// Returns the public keys that others verify its tokens with, as a set of JSON web keys; none where only this

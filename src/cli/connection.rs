@@ -13,7 +13,7 @@ use crate::client::{Client, Options, Repository};
 use crate::oci::RepositoryName;
 
 /// How registries are spoken to.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(in crate::cli) struct ConnectionArguments {
     /// Speaks to registries without TLS, or whatever their certificates are: to all of this command, or to that one
     #[arg(

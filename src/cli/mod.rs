@@ -79,6 +79,7 @@ enum Command {
     Tags(images::TagsArguments),
     Info(images::InfoArguments),
     Delete(images::DeleteArguments),
+    Undelete(images::UndeleteArguments),
     Resolve(resolve::ResolveArguments),
     Index(index::IndexArguments),
     Setup(administration::SetupArguments),
@@ -94,6 +95,8 @@ enum Command {
     Audit(administration::AuditArguments),
     Config(config::ConfigArguments),
     Completions(completions::CompletionsArguments),
+    #[command(hide = true)]
+    CompleteNames(images::CompleteNamesArguments),
     Man(man::ManArguments),
 }
 
@@ -126,6 +129,7 @@ impl Command {
             | Self::Tags(_)
             | Self::Info(_)
             | Self::Delete(_)
+            | Self::Undelete(_)
             | Self::Setup(_)
             | Self::Login(_)
             | Self::Logout(_)
@@ -137,9 +141,20 @@ impl Command {
             | Self::Quota(_)
             | Self::Audit(_)
             | Self::Completions(_)
+            | Self::CompleteNames(_)
             | Self::Man(_) => false,
         }
     }
+}
+
+/// Serves docker as its credential helper, if the program was started by the name of one
+/// (`docker-credential-roadstead`): that is a link to it. Returns its exit code.
+#[must_use]
+pub fn run_as_credential_helper() -> Option<ExitCode> {
+    let mut words = std::env::args_os();
+    let is_meant = administration::is_credential_helper(words.next().as_ref());
+    let act = words.next().and_then(|act| act.into_string().ok());
+    is_meant.then(|| administration::credential_helper(act.as_deref()))
 }
 
 /// Runs the command that the arguments name. Returns 0 when it is done, 1 when it found something
@@ -178,6 +193,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Tags(command) => images::tags(command),
         Command::Info(command) => images::info(command),
         Command::Delete(command) => images::delete(command),
+        Command::Undelete(command) => images::undelete(command),
         Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Setup(command) => administration::setup(command),
@@ -193,6 +209,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => administration::audit(command),
         Command::Config(command) => config::run(common, command),
         Command::Completions(command) => completions::run(command, Arguments::command()),
+        Command::CompleteNames(command) => images::complete_names(command),
         Command::Man(command) => man::run(command, Arguments::command()),
     }
 }

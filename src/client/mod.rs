@@ -18,6 +18,7 @@ mod options;
 mod pages;
 mod push;
 mod referrers;
+mod refresh_token;
 mod repository;
 mod request;
 mod response;

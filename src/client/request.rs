@@ -120,6 +120,11 @@ impl Request<'_> {
         self.send().await?.expect(statuses).await
     }
 
+    /// Sends it without signing in, and returns the answer.
+    pub(super) async fn send_unsigned(mut self) -> Result<Answer> {
+        self.exchange(None).await
+    }
+
     /// Sends it, and returns the answer, whatever its status.
     pub(super) async fn send(mut self) -> Result<Answer> {
         let client = self.client;

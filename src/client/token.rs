@@ -230,13 +230,8 @@ impl Authorizer {
         let context =
             format!("cannot get a token from {} for {}", address(realm), address(&self.base));
         let begun = Instant::now();
-        let request = self.token_request(realm, service, scope, &context)?;
-        let sending = tokio::time::timeout(self.timeouts.answer, request.send());
-        let response = sending
-            .await
-            .map_err(|_| ClientError::timed_out(&*context, self.timeouts.answer))?
-            .map_err(|error| ClientError::transport(&*context, error))?;
-        let answer = Answer::new(response, context, self.timeouts).expect(&[200]).await?;
+        let request = self.token_request(realm, service, scope, &[], &context)?;
+        let answer = self.token_answer(request, context).await?;
         let tokens: Tokens = answer.json(ANSWER).await?;
         let text = tokens.token.or(tokens.access_token).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| {
@@ -249,12 +244,57 @@ impl Authorizer {
         Ok(Token { header, until: begun + used })
     }
 
-    /// Makes the request for a token: with the password, for a refresh token, or anonymous.
+    /// Gets a refresh token for the password, by the challenge of the registry; none where that has no token service, or
+    /// gives no such token. A Roadstead ends it after that time, others when they do.
+    ///
+    /// # Errors
+    /// Those of the token service; [`ClientErrorKind::Insecure`] if it may not have the password.
+    pub(super) async fn refresh_token(
+        &self,
+        challenges: &[Challenge],
+        lifetime: Duration,
+    ) -> Result<Option<SecretString>> {
+        #[derive(Deserialize)]
+        struct Tokens {
+            refresh_token: Option<String>,
+        }
+
+        let Some(bearer) = challenges.iter().find(|it| it.scheme == "bearer") else {
+            return Ok(None);
+        };
+        let realm = self.realm(bearer)?;
+        let service = bearer.parameter("service");
+        let (own, other) = (address(&self.base), address(&realm));
+        let context = format!("cannot get a token from {other} for {own}");
+        let seconds = lifetime.as_secs().to_string();
+        let extra = [("offline_token", "true"), ("offline_lifetime", &*seconds)];
+        let request = self.token_request(&realm, service, &Scope::default(), &extra, &context)?;
+        let answer = self.token_answer(request, context).await?;
+        let tokens: Tokens = answer.json(ANSWER).await?;
+        Ok(tokens.refresh_token.filter(|token| !token.is_empty()).map(SecretString::from))
+    }
+
+    async fn token_answer(
+        &self,
+        request: reqwest::RequestBuilder,
+        context: String,
+    ) -> Result<Answer> {
+        let sending = tokio::time::timeout(self.timeouts.answer, request.send());
+        let response = sending
+            .await
+            .map_err(|_| ClientError::timed_out(&*context, self.timeouts.answer))?
+            .map_err(|error| ClientError::transport(&*context, error))?;
+        Answer::new(response, context, self.timeouts).expect(&[200]).await
+    }
+
+    /// Makes the request for a token: with the password, for a refresh token, or anonymous. `extra` is requested beside it
+    /// with the password.
     fn token_request(
         &self,
         realm: &Url,
         service: Option<&str>,
         scope: &Scope,
+        extra: &[(&'static str, &str)],
         context: &str,
     ) -> Result<reqwest::RequestBuilder> {
         let basic = self.basic()?;
@@ -284,6 +324,7 @@ impl Authorizer {
         let mut url = realm.clone();
         url.query_pairs_mut()
             .extend_pairs(fields)
+            .extend_pairs(extra)
             .extend_pairs(scope.0.iter().map(|scope| ("scope", scope)));
         let request = self.http.get(url);
         Ok(match basic {

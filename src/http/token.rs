@@ -1,6 +1,8 @@
 //! `/v2/token`: where clients are sent that need a token (the token authentication of the stock registry, and its form
 //! of OAuth 2, as clients know them), and the keys that tokens are verified with.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Payload};
@@ -53,8 +55,8 @@ async fn issue(
     let requested = Scopes::requested(fields.all("scope"));
     let meant = meant(&request, api, &signed_in.caller, &requested).await?;
     let granted = authority.grantable(&signed_in.caller, &requested, &meant).await;
-    let with_refresh = fields.get("offline_token") == Some("true");
-    let Some(token) = authority.token(&signed_in, granted, with_refresh).await? else {
+    let refresh_for = refresh_for(fields)?;
+    let Some(token) = authority.token(&signed_in, granted, refresh_for).await? else {
         return error::not_found(request).await;
     };
     let text = token.text.expose_secret();
@@ -67,6 +69,20 @@ async fn issue(
         answer["refresh_token"] = refresh.expose_secret().into();
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer))
+}
+
+/// Returns how long a refresh token may be good for at most (`offline_lifetime`, in seconds; ours alone); none where none is
+/// requested.
+fn refresh_for(fields: &Query) -> Result<Option<Duration>, ApiError> {
+    if fields.get("offline_token") != Some("true") {
+        return Ok(None);
+    }
+    let Some(text) = fields.get("offline_lifetime") else { return Ok(Some(Duration::MAX)) };
+    let seconds = text.parse().map_err(|_| {
+        let message = "malformed offline_lifetime: expected a number of seconds";
+        ApiError::malformed(ErrorCode::Unsupported, message)
+    })?;
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 /// Notes whose password was refused, or not looked at.

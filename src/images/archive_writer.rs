@@ -17,7 +17,7 @@ use super::error::{ImageError, Result, blocking};
 use super::fill::{Begun, fill};
 use super::index::{IMAGE_NAME, REF_NAME};
 use super::layout::{blob_path, digest_of};
-use super::part_file::PartFile;
+use super::part_file::{PartFile, unnamed};
 use super::plan::{Plan, PlannedManifest};
 use super::target::{ImageTarget, Stored};
 use crate::client::{Content, Repository};
@@ -34,7 +34,8 @@ const LONGEST_NAME: usize = 100;
 
 /// An archive that is written.
 pub(crate) struct ArchiveTarget {
-    path: PathBuf,
+    /// None is a file without a name, for the docker daemon.
+    path: Option<PathBuf>,
     /// The whole name of the image, for docker.
     name: Option<String>,
     /// Its tag.
@@ -44,7 +45,9 @@ pub(crate) struct ArchiveTarget {
 
 /// An archive that is not finished.
 struct Draft {
-    part: PartFile,
+    /// The file as it is renamed in the end, if it is.
+    part: Option<PartFile>,
+    file: Arc<File>,
     /// Where each blob begins.
     offsets: HashMap<Digest, u64>,
 }
@@ -53,13 +56,25 @@ impl ArchiveTarget {
     /// Takes the path of the archive, and what names the image for those who load it: `registry.example/team/app:v1`,
     /// and the tag of that.
     pub(crate) fn new(path: &Path, name: Option<String>, tag: Option<String>) -> Self {
-        Self { path: path.to_owned(), name, tag, draft: Mutex::new(None) }
+        Self { path: Some(path.to_owned()), name, tag, draft: Mutex::new(None) }
+    }
+
+    /// Makes an archive in a file without a name, which [`Self::take_file`] returns.
+    pub(super) fn unnamed(name: Option<String>, tag: Option<String>) -> Self {
+        Self { path: None, name, tag, draft: Mutex::new(None) }
+    }
+
+    /// Returns the file of an archive without a name, once all was written.
+    pub(super) fn take_file(&self) -> Option<Arc<File>> {
+        let draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner).take();
+        draft.map(|draft| draft.file)
     }
 
     /// Returns the file, and where in it a blob begins.
     fn slot(&self, digest: &Digest) -> Result<(Arc<File>, u64)> {
         let draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = draft.as_ref().and_then(|it| Some((it.part.file(), *it.offsets.get(digest)?)));
+        let found =
+            draft.as_ref().and_then(|it| Some((Arc::clone(&it.file), *it.offsets.get(digest)?)));
         found.ok_or_else(|| ImageError::Unsound(format!("{digest} is not part of the archive")))
     }
 
@@ -121,14 +136,25 @@ impl ImageTarget for ArchiveTarget {
         let documents = self.documents(plan)?;
         let blobs = plan.blobs.clone();
         // An archive of another image is not gone on with.
-        let mut part = self.path.clone().into_os_string();
-        part.push(format!(".{}.part", &plan.root.descriptor.digest.hex()[..16]));
+        let suffix = format!(".{}.part", &plan.root.descriptor.digest.hex()[..16]);
         let path = self.path.clone();
         let draft = blocking(move || {
-            let part = PartFile::open(Path::new(&part))?;
-            let written = write_frame(&part.file(), &documents, &blobs);
-            let offsets = written.map_err(ImageError::writing(&path))?;
-            Ok(Draft { part, offsets })
+            let (part, file) = match &path {
+                Some(path) => {
+                    let mut part = path.clone().into_os_string();
+                    part.push(suffix);
+                    let part = PartFile::open(Path::new(&part))?;
+                    let file = part.file();
+                    (Some(part), file)
+                }
+                None => (None, Arc::new(unnamed().map_err(unnamed_failed())?)),
+            };
+            let written = write_frame(&file, &documents, &blobs);
+            let offsets = written.map_err(|error| match &path {
+                Some(path) => ImageError::writing(path)(error),
+                None => unnamed_failed()(error),
+            })?;
+            Ok(Draft { part, file, offsets })
         });
         let draft = draft.await?;
         *self.draft.lock().unwrap_or_else(PoisonError::into_inner) = Some(draft);
@@ -140,13 +166,14 @@ impl ImageTarget for ArchiveTarget {
     }
 
     async fn has(&self, blob: &Descriptor) -> Result<bool> {
+        let Some(path) = &self.path else { return Ok(false) };
         let (file, start) = self.slot(&blob.digest)?;
         let (digest, size) = (blob.digest, blob.size);
         if digest.algorithm() != Algorithm::Sha256 {
             return Ok(false);
         }
         // What an interrupted transfer has written is there, the rest is zeros.
-        let failed = ImageError::reading(&self.path);
+        let failed = ImageError::reading(path);
         let found =
             tokio::task::spawn_blocking(move || digest_of(&file, start..start + size)).await;
         let found = found.map_err(std::io::Error::other).flatten().map_err(failed)?;
@@ -172,10 +199,20 @@ impl ImageTarget for ArchiveTarget {
 
     async fn finish(&self, _plan: &Plan) -> Result<()> {
         let draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Draft { part, .. }) = draft else { return Ok(()) };
-        let path = self.path.clone();
+        let (Some(Draft { part: Some(part), .. }), Some(path)) = (draft, self.path.clone()) else {
+            return Ok(());
+        };
         blocking(move || part.finish(&path)).await
     }
+}
+
+/// Makes an error of a file without a name that cannot be written.
+pub(super) fn unnamed_failed() -> impl FnOnce(std::io::Error) -> ImageError {
+    let folder = std::env::temp_dir();
+    ImageError::file(format!(
+        "cannot store the image in {} on its way; set TMPDIR to a folder with more space",
+        folder.display()
+    ))
 }
 
 /// Writes the heads of all entries and the small ones, and returns where the blobs begin. Blocks.

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::archive::Archive;
 use super::error::{ImageError, Result, blocking};
 use super::layout::{LayoutFiles, LayoutSource, digest_of};
+use super::part_file::unnamed;
 use super::source::ImageSource;
 use crate::client::Content;
 use crate::oci::{Algorithm, Descriptor, Digest, MediaType};
@@ -64,33 +65,37 @@ pub(crate) async fn open_archive(
             Some(path) => File::open(path),
             None => spooled(&mut io::stdin().lock()),
         };
-        let mut file = file.map_err(failed())?;
-        let mut first = [0; 2];
-        if file.read(&mut first).map_err(failed())? == 2 && first == [0x1f, 0x8b] {
-            let text = format!("cannot read {name}: it is compressed; unpack it first with gunzip");
-            return Err(ImageError::Unsound(text));
-        }
-        let archive = Arc::new(Archive::read_heads(file).map_err(failed())?);
-        let is_layout = ["oci-layout", "index.json"].iter().all(|it| archive.find(it).is_some());
-        if is_layout && is_complete(&archive) {
-            let files = LayoutFiles::Archive(archive);
-            let source = LayoutSource::open(name, files, named.as_deref(), tag.as_deref())?;
-            return Ok(Box::new(source) as Box<dyn ImageSource>);
-        }
-        let source = DockerArchive::open(name, &archive, named.as_deref(), tag.as_deref())?;
-        Ok(Box::new(source) as Box<dyn ImageSource>)
+        let file = file.map_err(failed())?;
+        opened(name, file, named.as_deref(), tag.as_deref())
     })
     .await
 }
 
+/// Opens an archive that is read from its beginning. Blocks.
+pub(super) fn opened(
+    name: String,
+    mut file: File,
+    named: Option<&str>,
+    tag: Option<&str>,
+) -> Result<Box<dyn ImageSource>> {
+    let failed = || ImageError::file(format!("cannot read {name}"));
+    let mut first = [0; 2];
+    if file.read(&mut first).map_err(failed())? == 2 && first == [0x1f, 0x8b] {
+        let text = format!("cannot read {name}: it is compressed; unpack it first with gunzip");
+        return Err(ImageError::Unsound(text));
+    }
+    let archive = Arc::new(Archive::read_heads(file).map_err(failed())?);
+    let is_layout = ["oci-layout", "index.json"].iter().all(|it| archive.find(it).is_some());
+    if is_layout && is_complete(&archive) {
+        let files = LayoutFiles::Archive(archive);
+        return Ok(Box::new(LayoutSource::open(name, files, named, tag)?));
+    }
+    Ok(Box::new(DockerArchive::open(name, &archive, named, tag)?))
+}
+
 /// Copies what cannot be read twice into a file that has no name. Blocks.
 fn spooled(input: &mut impl Read) -> io::Result<File> {
-    let folder = std::env::temp_dir();
-    let path = folder.join(format!("roadstead-{}", uuid::Uuid::new_v4()));
-    let mut options = File::options();
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.read(true).write(true).create_new(true).open(&path)?;
-    std::fs::remove_file(&path)?;
+    let mut file = unnamed()?;
     io::copy(input, &mut file)?;
     file.flush()?;
     file.seek(SeekFrom::Start(0))?;

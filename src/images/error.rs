@@ -31,6 +31,9 @@ pub(crate) enum ImageError {
     /// What was written of a blob does not have its digest.
     #[error("the bytes do not have the digest {0}")]
     WrongBytes(Digest),
+    /// The docker daemon's, or that of the way to it.
+    #[error("{0}")]
+    Daemon(String),
     /// The source has several images, or not the one that was named.
     #[error("{0}")]
     Choice(String),

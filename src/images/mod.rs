@@ -1,4 +1,4 @@
-//! Images on their way: from a folder, an archive or a registry to another of these.
+//! Images on their way: from a folder, an archive, a docker daemon or a registry to another of these.
 //!
 //! The commands call [`transfer`] with a source and a target. What is read is checked against its digest before the
 //! manifest that names it is written, and the name (a tag, `index.json`, the archive's own path) is written last, so a
@@ -8,6 +8,7 @@
 
 mod archive;
 mod archive_writer;
+mod daemon;
 mod docker_archive;
 mod error;
 mod fill;
@@ -25,6 +26,7 @@ mod transfer;
 mod verified;
 
 pub(crate) use archive_writer::ArchiveTarget;
+pub(crate) use daemon::{Daemon, DaemonTarget};
 pub(crate) use docker_archive::open_archive;
 pub(crate) use error::{ImageError, Result};
 pub(crate) use layout::open_layout;

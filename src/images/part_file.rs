@@ -91,6 +91,15 @@ impl PartFile {
     }
 }
 
+/// Makes a file that has no name: it is gone when it is closed, however the process ends. Blocks.
+pub(super) fn unnamed() -> io::Result<File> {
+    let path = std::env::temp_dir().join(format!("roadstead-{}", uuid::Uuid::new_v4()));
+    let mut options = File::options();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
 /// Hashes so many bytes of a file from there on. Blocks.
 pub(super) fn hash(file: &mut impl Read, mut hasher: Hasher, length: u64) -> io::Result<Hasher> {
     let mut buffer = vec![0; PIECE];

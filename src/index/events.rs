@@ -99,6 +99,32 @@ impl Index {
         Ok(found.is_some())
     }
 
+    /// Lists events of these kinds of a repository before a number, the last first, at most `limit`.
+    pub async fn events_before(
+        &self,
+        repository: &RepositoryName,
+        kinds: &[&str],
+        seq: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<Row> = on!(connection, "listing events", db => {
+            let mut select = sqlx::QueryBuilder::new(
+                "SELECT seq, at, kind, actor, address, repository, reference, digest, size, detail \
+                 FROM events WHERE seq < ",
+            );
+            select.push_bind(seq).push(" AND repository = ").push_bind(repository.as_str());
+            select.push(" AND kind IN (");
+            let mut list = select.separated(", ");
+            for kind in kinds {
+                list.push_bind(*kind);
+            }
+            select.push(") ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
+            select.build_query_as().fetch_all(db).await
+        })?;
+        rows.into_iter().map(event).collect()
+    }
+
     /// Writes events that are of no change, durable when it returns. Others that write events wait meanwhile, so it is done
     /// in several transactions where there are many.
     pub async fn add_events(&self, events: &[NewEvent], now: i64) -> Result<()> {

@@ -259,7 +259,8 @@ impl Registry {
         let mut linked = Vec::new();
         for (Waiting { entry, intent, manifest }, edits) in &accepted {
             let size = manifest.as_ref().and_then(Found::size);
-            let mut event = Some(intent.event(entry.actor.clone(), size));
+            let event = intent.event(entry.actor.clone(), size);
+            let mut event = Some(intent.with_what_goes(writer, event).await?);
             if let Intent::Collect { before, blobs, contents } = intent {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 let taken = collection::record(writer, *before, blobs, contents).await?;

@@ -7,7 +7,7 @@ use super::guard::Guard;
 use super::intent::Intent;
 use super::{Registry, Result, now};
 use crate::auth::Caller;
-use crate::index::{Actor, NewEvent, PrunedEvents};
+use crate::index::{Actor, NewEvent, PrunedEvents, Writer};
 use crate::oci::Tag;
 
 /// A manifest was pushed.
@@ -47,6 +47,31 @@ impl Registry {
     }
 }
 
+impl Intent {
+    /// Adds to the event of a deletion what goes with it: of a tag the digest that it names, of a manifest its tags. To be
+    /// called before the rows go.
+    pub(super) async fn with_what_goes(
+        &self,
+        writer: &mut Writer,
+        mut event: NewEvent,
+    ) -> Result<NewEvent> {
+        match self {
+            Self::DeleteTag { repository, tag, .. } => {
+                event.digest = writer.tag(repository, tag).await?.map(|row| row.digest);
+            }
+            Self::DeleteManifest { repository, digest, .. } => {
+                if let Some(row) = writer.manifest(repository, digest).await? {
+                    let tags = writer.tags_of(repository, &row.canonical).await?;
+                    let tags: Vec<String> = tags.iter().map(|(tag, _)| tag.to_string()).collect();
+                    event.reference = (!tags.is_empty()).then(|| tags.join(","));
+                }
+            }
+            _ => {}
+        }
+        Ok(event)
+    }
+}
+
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
         Self { name: caller.audited_name().map(Cow::into_owned), address: caller.address }
@@ -69,6 +94,7 @@ impl Intent {
                 let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
                 (PUSH, (!tags.is_empty()).then(|| tags.join(",")), Some(*digest))
             }
+            // What it pointed to, and which tags a manifest had, `with_what_goes` adds.
             Self::DeleteTag { tag, guard, .. } => {
                 (guard.kind_of_deletion(), Some(tag.to_string()), None)
             }

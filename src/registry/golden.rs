@@ -116,7 +116,7 @@ fn purges_and_outcomes_of_version_1_are_what_they_were() {
         let [config, layer] = [format!("{{\"{word}\": 0}}"), format!("{word}\n").repeat(20)];
         let expected = [config, layer].map(|text| sha256(text.as_bytes()).parse().unwrap());
         let is_it = |intent: &&&Intent| {
-            let Intent::Purge { repository, digest, contents, children } = intent else {
+            let Intent::Purge { repository, digest, contents, children, .. } = intent else {
                 return false;
             };
             let names = expected.iter().copied().chain(digest.canonical());

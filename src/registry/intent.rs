@@ -64,6 +64,8 @@ pub(super) enum Intent {
         contents: Vec<CanonicalDigest>,
         /// Which of these it names as children, directly or by one.
         children: Vec<CanonicalDigest>,
+        #[serde(default, skip_serializing_if = "Guard::is_none")]
+        guard: Guard,
     },
     /// A blob goes, by every name.
     DeleteBlob { repository: RepositoryName, digest: Digest },

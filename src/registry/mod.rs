@@ -53,6 +53,7 @@ mod root;
 mod step;
 mod time;
 mod tree_nodes;
+mod undeletion;
 mod uploads;
 mod visibility;
 mod walk;
@@ -95,6 +96,7 @@ pub use retention::{
     Decision, DeletedByRules, Retention, RetentionPlan, RetentionRule, TagOrder, TagPattern,
 };
 pub use root::peek_root;
+pub use undeletion::Undeleted;
 pub use uploads::{Beside, Ending, Upload};
 pub use visibility::SHARED_CACHE_TIME;
 

@@ -143,7 +143,11 @@ impl Intent {
                 }
                 deletion::plan_manifest(writer, tree, repository, digest, condition).await
             }
-            Self::Purge { repository, digest, contents, children } => {
+            Self::Purge { repository, digest, contents, children, guard } => {
+                let refusal = guard.on_delete_manifest(writer, repository, digest).await?;
+                if let Some(refusal) = refusal {
+                    return Ok(Err(refusal));
+                }
                 purge::plan(writer, tree, repository, digest, contents, children).await
             }
             Self::DeleteBlob { repository, digest } => {
@@ -192,7 +196,7 @@ impl Intent {
                     writer.renew_unnamed(repository, &layers).await?;
                 }
             }
-            Self::Purge { repository, digest, contents, children } => {
+            Self::Purge { repository, digest, contents, children, .. } => {
                 purge::record(writer, repository, digest, contents, children).await?;
             }
             Self::DeleteBlob { repository, digest } => {

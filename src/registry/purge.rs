@@ -13,8 +13,10 @@ use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::blob_without_blocks;
+use super::guard::Guard;
 use super::intent::{Intent, PlannedInTree, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion, now};
+use crate::auth::DeleteGrant;
 use crate::index::{Actor, Writer};
 use crate::ipld::Block;
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, TreeId};
@@ -68,6 +70,34 @@ impl Registry {
     /// a manifest of the repository references it; [`RegistryError::Waiting`] when it was withdrawn, and its bytes
     /// could not be removed yet: the next start or purge does that.
     pub async fn purge(&self, repository: &RepositoryName, digest: &Digest) -> Result<Purged> {
+        self.purge_as(Actor::default(), Guard::default(), repository, digest).await
+    }
+
+    /// Purges a manifest that the repository has, or that was deleted from it, on behalf of who may delete it. What the rules
+    /// protect stays. It is carried to its end, even if this future is dropped.
+    ///
+    /// # Errors
+    /// As [`Registry::purge`]; [`RegistryError::ManifestUnknown`] if it was never there; [`RegistryError::TagProtected`]
+    pub async fn purge_for(&self, grant: &DeleteGrant, digest: &Digest) -> Result<Purged> {
+        let (repository, digest) = (grant.repository().clone(), *digest);
+        // What others have is neither found nor told.
+        let is_there = self.index.manifest(&repository, &digest).await?.is_some();
+        if !is_there && !self.was_deleted(&repository, &digest).await? {
+            return Err(RegistryError::ManifestUnknown(digest.to_string(), repository));
+        }
+        let (registry, actor) = (self.clone(), grant.caller().into());
+        let guard = self.guard_deletion(&repository);
+        let purging = async move { registry.purge_as(actor, guard, &repository, &digest).await };
+        self.spawn_uncancellable(purging).await
+    }
+
+    async fn purge_as(
+        &self,
+        actor: Actor,
+        guard: Guard,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Purged> {
         let Contents { all, children, forgotten } = self.contents(repository, digest).await?;
         let mut sizes = Vec::with_capacity(all.len());
         for canonical in &all {
@@ -88,8 +118,9 @@ impl Registry {
             digest: *digest,
             contents: all.iter().copied().collect(),
             children: children.into_iter().collect(),
+            guard,
         };
-        self.commit(Actor::default(), intent).await?;
+        self.commit(actor, intent).await?;
         let contents: Vec<CanonicalDigest> = all.iter().copied().collect();
         let root = self.forget_withdrawn(&contents).await?;
         let (mut withdrawn, mut needed, mut needed_by) = (Vec::new(), Vec::new(), BTreeMap::new());

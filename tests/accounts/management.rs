@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::team::{PASSWORD, Sender, Team, user};
 use crate::common::http::{self, Response};
 
-fn post(team: &Team, sender: &Sender, query: &str, variables: &Value) -> Response {
+pub(super) fn post(team: &Team, sender: &Sender, query: &str, variables: &Value) -> Response {
     let body = json!({ "query": query, "variables": variables });
     http::send(|client| {
         let request = client.post(team.server.url("/graphql")).json(&body);

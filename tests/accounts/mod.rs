@@ -26,4 +26,5 @@ mod team;
 mod token_rules;
 mod token_services;
 mod tokens;
+mod undeletion;
 mod workloads;

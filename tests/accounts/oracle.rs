@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::team::{Sender, Team, send, user};
+use super::undeletion::{purge, undelete};
 use crate::common::content::{image, sha256};
 use crate::common::http::{self, Response};
 use crate::common::succeed;
@@ -121,6 +122,12 @@ fn answers(team: &Team, sender: &Sender) -> Vec<(String, String)> {
         "mutation { setVisibility(name: \"team/secret\", visibility: PUBLIC) { name } }",
         "mutation { removeRepository(name: \"team/secret\") }",
         "mutation { removeRepository(name: \"hidden\") }",
+        "mutation { undelete(repository: \"team/secret\", reference: \"v1\") { digest } }",
+        "mutation { undelete(repository: \"hidden\", reference: \"v1\") { digest } }",
+        &purge("team/secret", &digest),
+        &purge("hidden", &digest),
+        &purge("carl/app", &digest),
+        &undelete("carl/app", &digest),
         "mutation { addNamespace(name: \"hidden\") { name } }",
         "mutation { addNamespace(name: \"team\") { name } }",
     ] {

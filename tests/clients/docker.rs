@@ -118,6 +118,11 @@ impl Docker {
         fs::read_to_string(file).expect("it has signed in")
     }
 
+    /// Where its daemon is, as `DOCKER_HOST` says it.
+    pub(crate) fn host(&self) -> String {
+        host(&self.daemon.home)
+    }
+
     /// The host and port that its references begin with.
     pub(crate) fn address(&self) -> &str {
         self.target.address()

@@ -20,6 +20,7 @@ pub(crate) enum Guests {
 
 pub(crate) const OPEN: Face = Face { is_encrypted: false, guests: Guests::All };
 pub(crate) const PASSWORDS: Face = Face { is_encrypted: false, guests: Guests::None };
+pub(crate) const ACCOUNTS: Face = Face { is_encrypted: false, guests: Guests::Strangers };
 pub(crate) const TLS: Face = Face { is_encrypted: true, guests: Guests::All };
 pub(crate) const TLS_AND_PASSWORDS: Face = Face { is_encrypted: true, guests: Guests::None };
 pub(crate) const TLS_AND_TOKENS: Face = Face { is_encrypted: true, guests: Guests::Pulling };

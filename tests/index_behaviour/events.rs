@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(events_of_no_change_are_written_in_order),
         case(events_are_filtered_by_an_index),
         case(one_about_a_tag_is_found_for_a_while),
+        case(events_of_a_repository_are_read_from_the_last_one_on),
         case(old_events_go_once_they_are_handled_and_the_oldest_in_any_case),
         case(a_watch_notices_what_was_committed),
         case_on("postgres", a_watch_notices_events_of_other_processes),
@@ -266,6 +267,30 @@ async fn events_of_no_change_are_written_in_order(home: Home) -> Outcome {
     assert_eq!(found.iter().map(|it| it.change.clone()).collect::<Vec<_>>(), events);
     assert!(found.iter().map(|it| it.seq).eq(1..=120));
     assert_eq!(home.index.states().await?.accounts, before, "no account was changed");
+    Ok(())
+}
+
+async fn events_of_a_repository_are_read_from_the_last_one_on(home: Home) -> Outcome {
+    let of = |name: &str, kind| NewEvent { repository: Some(repository(name)), ..event(kind) };
+    let mut writer = home.index.lock().await?;
+    for (name, kind) in [
+        ("app", "delete"),
+        ("app", "push"),
+        ("other", "delete"),
+        ("app", "purge"),
+        ("app", "delete"),
+    ] {
+        writer.add_event(&of(name, kind), NOW).await?;
+    }
+    drop(writer);
+    let read = async |kinds: &[&str], before, limit| {
+        let events = home.index.events_before(&repository("app"), kinds, before, limit).await?;
+        Ok::<_, IndexError>(events.iter().map(|event| event.seq).collect::<Vec<_>>())
+    };
+    assert_eq!(read(&["delete", "purge"], i64::MAX, 9).await?, [5, 4, 1]);
+    assert_eq!(read(&["delete", "purge"], i64::MAX, 2).await?, [5, 4]);
+    assert_eq!(read(&["delete"], 5, 9).await?, [1]);
+    assert_eq!(read(&["delete"], 1, 9).await?, [0; 0]);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Tokens: whom they are of, and what they are good for at most.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -62,7 +63,7 @@ impl Authority {
         self.consult(caller, act, act, State::of(meant.own_record.as_ref())).await.is_ok()
     }
 
-    /// Makes a token that is good for those scopes at most; none where clients do not sign in by tokens, and for a user
+    /// Makes a token that is good for those scopes at most, and a refresh token for that long at most; none where clients do not sign in by tokens, and for a user
     /// who has left meanwhile.
     ///
     /// # Errors
@@ -71,10 +72,10 @@ impl Authority {
         &self,
         signed_in: &SignedIn,
         scopes: Scopes,
-        with_refresh: bool,
+        refresh_for: Option<Duration>,
     ) -> Result<Option<Token>, AuthError> {
         match self.access.provider.issuer() {
-            Some(issuer) => issuer.issue(signed_in, scopes, with_refresh).await,
+            Some(issuer) => issuer.issue(signed_in, scopes, refresh_for).await,
             None => Ok(None),
         }
     }

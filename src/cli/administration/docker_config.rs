@@ -21,7 +21,11 @@ use crate::client::Credentials;
 const OWN: u32 = 0o600;
 
 /// The user that a helper names where the secret is an identity token.
-const TOKEN_USER: &str = "<token>";
+pub(super) const TOKEN_USER: &str = "<token>";
+
+/// The helper that this program is itself, and its file beside docker's settings.
+const OWN_HELPER: &str = "roadstead";
+const OWN_FILE: &str = "roadstead-credentials.json";
 
 /// How docker names its Hub where it keeps credentials.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -82,6 +86,70 @@ impl DockerConfig {
         Ok(config)
     }
 
+    /// Reads what the helper `docker-credential-roadstead` keeps.
+    pub(super) fn of_helper() -> anyhow::Result<Self> {
+        Self::read(folder()?.join(OWN_FILE))
+    }
+
+    /// Returns what the files themselves have of a registry, or of a repository of it. No helper is run.
+    pub(super) fn login_without_helpers(
+        &self,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> anyhow::Result<Option<Login>> {
+        for config in [self].into_iter().chain(&self.others) {
+            if let Some(found) = config.of_entry(registry, repository)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what is found without running a helper, but for the one that this program is.
+    pub(in crate::cli) fn login_at_hand(
+        &self,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> anyhow::Result<Option<Login>> {
+        match Self::of_helper()?.of_entry(registry, repository)? {
+            Some(found) => Ok(Some(found)),
+            None => self.login_without_helpers(registry, repository),
+        }
+    }
+
+    /// Lists the registries of which the user may have credentials.
+    pub(in crate::cli) fn registries(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for config in [self].into_iter().chain(&self.others) {
+            for section in ["auths", "credHelpers"] {
+                let keys = config.document.get(section).and_then(Value::as_object);
+                let forms = keys.into_iter().flatten().map(|(key, _)| normal(key));
+                found.extend(forms.map(|it| it.split('/').next().unwrap_or_default().to_owned()));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Lists the registries and namespaces that the file has, with their users.
+    pub(super) fn users(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let auths = self.document.get("auths").and_then(Value::as_object).into_iter().flatten();
+        let mut found = Vec::new();
+        for (name, _) in auths {
+            let form = normal(name);
+            let (registry, path) = form
+                .split_once('/')
+                .map_or((&*form, None), |(registry, path)| (registry, Some(path)));
+            match self.of_entry(registry, path)? {
+                Some(Login::Password(credentials)) => found.push((name.clone(), credentials.user)),
+                Some(Login::IdentityToken(_)) => found.push((name.clone(), TOKEN_USER.to_owned())),
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
     fn read(path: PathBuf) -> anyhow::Result<Self> {
         let document = read_json(&path)?.unwrap_or_default();
         Ok(Self { path, document, others: Vec::new() })
@@ -114,7 +182,11 @@ impl DockerConfig {
 
     fn look_up(&self, registry: &str, repository: Option<&str>) -> anyhow::Result<Option<Login>> {
         let document = &self.document;
-        if let Some(helper) = helper(document, registry)? {
+        if is_own(document, registry) {
+            if let Some(found) = Self::of_helper()?.of_entry(registry, repository)? {
+                return Ok(Some(found));
+            }
+        } else if let Some(helper) = helper(document, registry)? {
             for key in spellings(document, registry) {
                 if let Some(Credentials { user, password }) = helper.get(&key)? {
                     return Ok(Some(if user == TOKEN_USER {
@@ -125,7 +197,12 @@ impl DockerConfig {
                 }
             }
         }
-        let Some(entry) = entry(document, registry, repository) else { return Ok(None) };
+        self.of_entry(registry, repository)
+    }
+
+    /// Returns what the file itself has of a registry, or of a repository of it.
+    fn of_entry(&self, registry: &str, repository: Option<&str>) -> anyhow::Result<Option<Login>> {
+        let Some(entry) = entry(&self.document, registry, repository) else { return Ok(None) };
         let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
         if let Some(token) = text("identitytoken") {
             return Ok(Some(Login::IdentityToken(token.into())));
@@ -141,6 +218,9 @@ impl DockerConfig {
         };
         // As docker pads it in old files.
         let password = password.trim_end_matches('\0');
+        if user == TOKEN_USER {
+            return Ok(Some(Login::IdentityToken(password.into())));
+        }
         Ok(Some(Login::Password(Credentials { user: user.to_owned(), password: password.into() })))
     }
 
@@ -151,8 +231,14 @@ impl DockerConfig {
         registry: &str,
         credentials: &Credentials,
     ) -> anyhow::Result<()> {
+        let is_own = is_own(&self.document, registry);
+        if is_own {
+            Self::of_helper()?.store(registry, credentials)?;
+        }
         self.change(|config| {
-            let entry = if let Some(helper) = helper(&config.document, registry)? {
+            let entry = if is_own {
+                json!({})
+            } else if let Some(helper) = helper(&config.document, registry)? {
                 helper.store(&key(registry), credentials)?;
                 // As docker does it, to know where it has signed in.
                 json!({})
@@ -189,13 +275,24 @@ impl DockerConfig {
     }
 
     fn erase_own(&mut self, registry: &str) -> anyhow::Result<()> {
+        let is_own = is_own(&self.document, registry);
+        if is_own {
+            Self::of_helper()?.erase(registry)?;
+        }
         self.change(|config| {
-            if let Some(helper) = helper(&config.document, registry)? {
-                for key in spellings(&config.document, registry) {
-                    // Some helpers fail to forget what they do not know.
-                    if helper.get(&key)?.is_some() {
-                        helper.erase(&key)?;
-                    }
+            if !is_own && let Some(helper) = helper(&config.document, registry)? {
+                // Some helpers cannot list what they have; then those of the file are known alone.
+                let listed = helper.list().unwrap_or_default().into_iter();
+                let within = listed.filter(|key| is_within(&normal(key), registry));
+                let mut keys = spellings(&config.document, registry);
+                keys.extend(within);
+                erase_by(&helper, &keys)?;
+            }
+            for (key, name) in helpers(&config.document) {
+                // Those of namespaces, which have helpers of their own.
+                let form = normal(key);
+                if form != registry && is_within(&form, registry) && name != OWN_HELPER {
+                    erase_by(&Helper::new(name)?, &[key.to_owned()])?;
                 }
             }
             let auths = config.auths()?;
@@ -228,10 +325,34 @@ impl DockerConfig {
 
 /// Returns the helper that has the credentials of a registry, if one has.
 fn helper(document: &Map<String, Value>, registry: &str) -> anyhow::Result<Option<Helper>> {
-    let helpers = document.get("credHelpers").and_then(Value::as_object).into_iter().flatten();
-    let own = helpers.filter(|(key, _)| normal(key) == registry).map(|(_, name)| name).next();
-    let name = own.or_else(|| document.get("credsStore")).and_then(Value::as_str);
-    name.filter(|name| !name.is_empty()).map(Helper::new).transpose()
+    helper_name(document, registry).map(Helper::new).transpose()
+}
+
+/// Tells whether that is this program itself.
+fn is_own(document: &Map<String, Value>, registry: &str) -> bool {
+    helper_name(document, registry) == Some(OWN_HELPER)
+}
+
+fn helper_name<'a>(document: &'a Map<String, Value>, registry: &str) -> Option<&'a str> {
+    let own = helpers(document).find(|(key, _)| normal(key) == registry).map(|(_, name)| name);
+    let general = || document.get("credsStore").and_then(Value::as_str);
+    own.or_else(general).filter(|name| !name.is_empty())
+}
+
+/// Lists the registries and namespaces that have helpers of their own.
+fn helpers(document: &Map<String, Value>) -> impl Iterator<Item = (&str, &str)> {
+    let entries = document.get("credHelpers").and_then(Value::as_object).into_iter().flatten();
+    entries.filter_map(|(key, name)| Some((&**key, name.as_str()?)))
+}
+
+/// Has a helper forget what it knows of these. Some helpers fail to forget what they do not know.
+fn erase_by(helper: &Helper, keys: &[String]) -> anyhow::Result<()> {
+    for key in keys {
+        if helper.get(key)?.is_some() {
+            helper.erase(key)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the spellings by which a helper may know a registry: docker's own, and those of the file.

@@ -1,5 +1,6 @@
 //! Credential helpers: programs that keep credentials for docker (`docker-credential-NAME`).
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -67,6 +68,14 @@ impl Helper {
     /// Has it forget the credentials of a registry, if it has some.
     pub(super) fn erase(&self, registry: &str) -> anyhow::Result<()> {
         self.run("erase", registry).map(drop)
+    }
+
+    /// Lists the registries of which it has credentials.
+    pub(super) fn list(&self) -> anyhow::Result<Vec<String>> {
+        let Some(answer) = self.run("list", "")? else { return Ok(Vec::new()) };
+        let found: BTreeMap<String, String> = serde_json::from_str(answer.expose_secret())
+            .with_context(|| format!("cannot read what `{}` answers", self.0))?;
+        Ok(found.into_keys().collect())
     }
 
     /// Runs it. Nothing is returned where it knows nothing of the registry.

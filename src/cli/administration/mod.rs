@@ -6,6 +6,7 @@
 mod audit;
 mod authorities;
 mod byte_count;
+mod credential_helper;
 mod docker_config;
 mod gc;
 mod grant;
@@ -30,6 +31,7 @@ mod user;
 
 pub(super) use audit::{AuditArguments, run as audit};
 pub(super) use authorities::of as authorities_of;
+pub(super) use credential_helper::{is_meant as is_credential_helper, run as credential_helper};
 pub(super) use docker_config::{DockerConfig, Login, folder as docker_folder};
 pub(super) use gc::{GcArguments, run as gc};
 pub(super) use grant::{GrantArguments, run as grant};

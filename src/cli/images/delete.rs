@@ -8,8 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::advice::registry;
+use super::management::manage;
 use super::name;
-use super::removal::{Doomed, Removal, What};
+use super::removal::{Doomed, DoomedKind, Removal, What};
 use crate::cli::administration::{RegistryHost, print};
 use crate::cli::connection::{Connection, ConnectionArguments};
 use crate::cli::output::printable;
@@ -24,6 +25,9 @@ use crate::oci::{Digest, Reference, RepositoryName, Tag};
     after_help = "Of a tag, or of all tags that a pattern such as 'HOST/NAME:pr-*' matches, the manifest goes as well where no other tag and no tagged \
         index needs it, and with it the images of its platforms and what refers to them, such as signatures. Of a digest, all its \
         tags go. All that goes is listed first; on a terminal the command asks then, elsewhere it needs --yes.\n\n\
+    With --purge the gateway serves nothing of it any more, under no root, unless another image needs it; it cannot be undone. What \
+        others have fetched stays with them. It takes a Roadstead with accounts. Otherwise a Roadstead puts back what was deleted \
+        (`roadstead undelete`) as long as no collection took it.\n\n\
     An index without a tag is not known to the command: what such an index lists may be deleted. When the bytes are freed is up \
         to the registry.\n\n\
     JSON: {repository, dryRun, tags: [tag], manifests: [{digest, kind}]}; kind is image, child or referrer.\n\n\
@@ -44,6 +48,9 @@ pub(in crate::cli) struct DeleteArguments {
     /// Deletes the tags alone
     #[arg(long)]
     tag_only: bool,
+    /// Withdraws it from all public roots of a Roadstead as well, earlier ones too; for maintainers
+    #[arg(long, conflicts_with = "tag_only")]
+    purge: bool,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -97,11 +104,25 @@ pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCod
             "cannot delete {shown_name}@{digest}: the index {shown_name}:{tag} lists it; delete that first"
         );
     }
+    if !arguments.tag_only && !removal.unreadable.is_empty() {
+        let tags: Vec<&str> = removal.unreadable.iter().map(Tag::as_str).collect();
+        note(&format!(
+            "the registry fails to say what these tags of {shown_name} name, so manifests that they may need stay: {}",
+            tags.join(", ")
+        ));
+    }
     if removal.tags.is_empty() && removal.manifests.is_empty() {
         bail!("there is nothing to delete: {shown_name} has no such image");
     }
+    if arguments.purge && removal.manifests.is_empty() {
+        bail!(
+            "cannot purge it: other tags of {shown_name} need its manifest; delete those as well, or purge it by its digest"
+        );
+    }
+    let (would, did) =
+        if arguments.purge { ("would purge", "purged") } else { ("would delete", "deleted") };
     if !arguments.dry_run && !arguments.yes {
-        confirm(&list(&shown_name, &removal, "would delete"))?;
+        confirm(&list(&shown_name, &removal, would))?;
         // Others may have pushed while the question stood there.
         let repository = connection.repository(name);
         let found = runtime.block_on(Removal::find(&repository, what, arguments.tag_only));
@@ -110,7 +131,11 @@ pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCod
         }
     }
     if !arguments.dry_run {
-        runtime.block_on(carry_out(&connection, &connection.repository(name), &removal))?;
+        if arguments.purge {
+            runtime.block_on(purge(&connection, name, &removal))?;
+        } else {
+            runtime.block_on(carry_out(&connection, &connection.repository(name), &removal))?;
+        }
     }
     let text = if arguments.json {
         let manifests = removal.manifests.iter();
@@ -125,10 +150,15 @@ pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCod
         });
         serde_json::to_string_pretty(&value).context("cannot write JSON")? + "\n"
     } else {
-        list(&shown_name, &removal, if arguments.dry_run { "would delete" } else { "deleted" })
+        list(&shown_name, &removal, if arguments.dry_run { would } else { did })
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a note to standard error. If that fails, it cannot be reported.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {}", printable(text));
 }
 
 fn list(name: &str, removal: &Removal, verb: &str) -> String {
@@ -153,7 +183,7 @@ fn confirm(list: &str) -> anyhow::Result<()> {
         );
     }
     let mut terminal = io::stderr().lock();
-    write!(terminal, "{}Delete? Type yes: ", printable(list)).context(DOING)?;
+    write!(terminal, "{}Do it? Type yes: ", printable(list)).context(DOING)?;
     terminal.flush().context(DOING)?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context(DOING)?;
@@ -161,6 +191,24 @@ fn confirm(list: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("nothing was deleted")
+}
+
+/// Has the registry purge the manifests, with their tags; those that an index lists go with it.
+async fn purge(
+    connection: &Connection,
+    name: &RepositoryName,
+    removal: &Removal,
+) -> anyhow::Result<()> {
+    const PURGE: &str = "mutation($repository: String!, $digest: String!) \
+        { purgeManifest(repository: $repository, digest: $digest) { root } }";
+
+    let manifests = removal.manifests.iter().filter(|it| it.kind != DoomedKind::Child);
+    for Doomed { digest, .. } in manifests {
+        let variables = json!({ "repository": name.as_str(), "digest": digest.to_string() });
+        let purged = manage(connection, "purge", PURGE, variables).await;
+        purged.with_context(|| format!("cannot purge {digest}; run the command again"))?;
+    }
+    Ok(())
 }
 
 /// Deletes the tags, then the manifests, the images first. What has gone meanwhile is fine; a tag that was moved is not.
@@ -204,6 +252,9 @@ async fn delete_tag(
 ) -> anyhow::Result<()> {
     let reference = Reference::Tag(tag.clone());
     let failed = |error| registry(error, &[connection]);
+    if removal.unreadable.contains(tag) {
+        return delete(repository, &reference).await.map_err(failed);
+    }
     let found = again(|| repository.find_manifest(&reference)).await.map_err(failed)?;
     let Some(found) = found else { return Ok(()) };
     if removal.digest_of(tag).is_some_and(|listed| listed != found.digest) {

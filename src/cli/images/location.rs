@@ -14,9 +14,14 @@ pub(super) enum Location {
     Layout(PathBuf, Option<String>),
     /// An archive, or standard input, and what names the image in it.
     Archive(Option<PathBuf>, Option<String>),
+    /// The docker daemon, and what it calls the image; none is as the other side does.
+    Daemon(Option<String>),
     /// A registry.
     Registry(ImageName),
 }
+
+/// What stands before the name of an image of the daemon.
+const DAEMON: &str = "docker-daemon:";
 
 impl FromStr for Location {
     type Err = String;
@@ -24,6 +29,9 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Archive(None, None));
+        }
+        if let Some(name) = text.strip_prefix(DAEMON) {
+            return Self::of_daemon(name);
         }
         if let Some(rest) = text.strip_prefix("oci:") {
             let (path, name) = path_and_name(rest)?;
@@ -39,10 +47,19 @@ impl FromStr for Location {
         }
         if Path::new(text).exists() {
             return Err(format!(
-                "{text} is a file or folder: write oci:{text} or docker-archive:{text}"
+                "{text} is a file or folder: write oci:{text} or docker-archive:{text}, or docker-daemon:{text} for docker's image"
             ));
         }
         text.parse().map(Self::Registry)
+    }
+}
+
+impl Location {
+    /// Takes the name or id of an image of the docker daemon.
+    pub(super) fn of_daemon(name: &str) -> Result<Self, String> {
+        // Ids have the form of names, too.
+        name.parse::<ImageName>()?;
+        Ok(Self::Daemon(Some(name.to_owned())))
     }
 }
 
@@ -68,6 +85,8 @@ impl fmt::Display for Location {
             Self::Layout(path, _) => write!(formatter, "oci:{}", path.display()),
             Self::Archive(Some(path), _) => write!(formatter, "docker-archive:{}", path.display()),
             Self::Archive(None, _) => formatter.write_str("standard input"),
+            Self::Daemon(Some(name)) => write!(formatter, "{DAEMON}{name}"),
+            Self::Daemon(None) => formatter.write_str("docker"),
             Self::Registry(name) => write!(formatter, "{name}"),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::describe::AT_ONCE;
 use super::pattern::matches;
-use crate::client::{ClientErrorKind, Repository, Result};
+use crate::client::{ClientError, ClientErrorKind, Repository, Result};
 use crate::images::again;
 use crate::oci::{Descriptor, Digest, MediaType, Reference, Tag};
 
@@ -52,6 +52,8 @@ pub(super) struct Removal {
     pub(super) manifests: Vec<Doomed>,
     /// The manifest that was to go, and the tag of an index that lists it.
     pub(super) needed: Option<(Digest, Tag)>,
+    /// Tags that the registry lists, and fails to find the manifests of: nobody knows what they need.
+    pub(super) unreadable: Vec<Tag>,
     by_tag: BTreeMap<Tag, Descriptor>,
 }
 
@@ -62,7 +64,8 @@ impl Removal {
         what: &What,
         is_tag_only: bool,
     ) -> Result<Self> {
-        let mut removal = Self { by_tag: read_tags(repository).await?, ..Self::default() };
+        let (by_tag, unreadable) = read_tags(repository).await?;
+        let mut removal = Self { unreadable, by_tag, ..Self::default() };
         let chosen = |tag: &Tag, digest: &Digest| match what {
             What::Tag(named) => tag == named,
             What::Pattern(pattern) => matches(pattern, tag.as_str()) && !tag.is_of_referrers(),
@@ -71,17 +74,32 @@ impl Removal {
         let is_chosen = |(tag, it): &(&Tag, &Descriptor)| chosen(tag, &it.digest);
         removal.tags =
             removal.by_tag.iter().filter(is_chosen).map(|(tag, _)| tag.clone()).collect();
-        if is_tag_only {
+        let is_broken = |tag: &&Tag| match what {
+            What::Tag(named) => *tag == named,
+            What::Pattern(pattern) => matches(pattern, tag.as_str()) && !tag.is_of_referrers(),
+            What::Digest(_) => false,
+        };
+        let broken: Vec<Tag> = removal.unreadable.iter().filter(is_broken).cloned().collect();
+        removal.tags.extend(broken);
+        // Whatever the other tags name, it may need the manifests.
+        let is_uncertain = removal.unreadable.iter().any(|tag| !removal.tags.contains(tag));
+        if is_tag_only || (is_uncertain && !matches!(what, What::Digest(_))) {
             return Ok(removal);
         }
         let mut doomed: Vec<Digest> =
-            removal.tags.iter().map(|tag| removal.by_tag[tag].digest).collect();
+            removal.tags.iter().filter_map(|tag| removal.digest_of(tag)).collect();
         if let What::Digest(digest) = what {
             let reference = Reference::Digest(*digest);
             let is_there = again(|| repository.find_manifest(&reference)).await?.is_some();
             doomed.extend(is_there.then_some(*digest));
         }
         doomed.dedup();
+        if is_uncertain {
+            // What it lists may be needed by a tag that cannot be read.
+            let kind = DoomedKind::Image;
+            removal.manifests.extend(doomed.into_iter().map(|digest| Doomed { digest, kind }));
+            return Ok(removal);
+        }
         let needed = removal.needed(repository).await?;
         if let What::Digest(digest) = what
             && let Some(tag) = needed.get(&digest.to_string())
@@ -194,19 +212,39 @@ impl Removal {
     }
 }
 
-/// Reads all tags with what they name.
-async fn read_tags(repository: &Repository) -> Result<BTreeMap<Tag, Descriptor>> {
+/// Reads all tags with what they name, and those of which the registry fails to say it.
+async fn read_tags(repository: &Repository) -> Result<(BTreeMap<Tag, Descriptor>, Vec<Tag>)> {
     let tags = match again(|| repository.tags().all()).await {
         Err(error) if error.kind == ClientErrorKind::NotFound => Vec::new(),
         tags => tags?,
     };
     let found = stream::iter(tags).map(|tag| async {
         let reference = Reference::Tag(tag.clone());
-        let found = again(|| repository.find_manifest(&reference)).await?;
-        Ok(found.map(|found| (tag, found)))
+        match again(|| repository.find_manifest(&reference)).await {
+            Ok(found) => Ok(found.map(|found| (tag, Some(found)))),
+            Err(error) if is_broken(&error) => Ok(Some((tag, None))),
+            Err(error) => Err(error),
+        }
     });
     let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
-    Ok(found.into_iter().flatten().collect())
+    let (mut by_tag, mut unreadable) = (BTreeMap::new(), Vec::new());
+    for (tag, found) in found.into_iter().flatten() {
+        match found {
+            Some(found) => drop(by_tag.insert(tag, found)),
+            None => unreadable.push(tag),
+        }
+    }
+    unreadable.sort();
+    Ok((by_tag, unreadable))
+}
+
+/// Tells whether the registry answers, and fails to find one manifest.
+fn is_broken(error: &ClientError) -> bool {
+    match error.kind {
+        ClientErrorKind::Corrupt | ClientErrorKind::Protocol => true,
+        ClientErrorKind::Unavailable => error.status == Some(500),
+        _ => false,
+    }
 }
 
 /// Tells whether what has that media type may list something.

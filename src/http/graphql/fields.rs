@@ -8,7 +8,7 @@ use async_graphql::{Context, PathSegment, ServerError};
 use super::error::is_denied;
 
 /// Those of which the authority notes itself what it refuses, with the repository.
-const NOTED: [&str; 2] = ["setVisibility", "removeRepository"];
+const NOTED: [&str; 4] = ["setVisibility", "removeRepository", "purgeManifest", "undelete"];
 
 /// The outermost fields that were carried out, by their names in the answer.
 #[derive(Default)]

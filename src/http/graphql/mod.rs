@@ -11,6 +11,7 @@ mod error;
 mod fields;
 mod handler;
 mod lists;
+mod manifests;
 mod moment;
 mod mutations;
 mod queries;

@@ -11,6 +11,7 @@ use super::bounds::CHANGE;
 use super::collection::{self, Collection};
 use super::count::Count;
 use super::error::refusal;
+use super::manifests::{self, PurgedManifest, UndeletedManifest};
 use super::queries::namespace;
 use super::sender::present;
 use super::types::{CreatedToken, Namespace, Quota, Repository, Robot, Team, User, Visibility};
@@ -289,6 +290,32 @@ impl Mutation {
         let (_, caller) = &present(context).await?;
         removal::remove(context.data::<Data<Api>>()?, caller, &name).await?;
         Ok(true)
+    }
+
+    /// Deletes a manifest of a repository with its tags, as maintainers may, and withdraws what only that needs: no public
+    /// root leads to it any more, earlier ones neither. One that was deleted of late can be purged, too
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn purge_manifest(
+        &self,
+        context: &Context<'_>,
+        repository: String,
+        digest: String,
+    ) -> Result<PurgedManifest> {
+        let (_, caller) = &present(context).await?;
+        manifests::purge(context.data::<Data<Api>>()?, caller, &repository, &digest).await
+    }
+
+    /// Puts back what was deleted from a repository, as maintainers may, by a tag or a digest: as long as its bytes are
+    /// stored, which is `gc.grace` at least
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn undelete(
+        &self,
+        context: &Context<'_>,
+        repository: String,
+        reference: String,
+    ) -> Result<UndeletedManifest> {
+        let (_, caller) = &present(context).await?;
+        manifests::undelete(context.data::<Data<Api>>()?, caller, &repository, &reference).await
     }
 
     /// Collects garbage, as administrators may: blobs that no manifest has named for `gc.grace`, and content that no

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use actix_web::web::Data;
 use async_graphql::{ComplexObject, Context, Object, Result};
 
-use super::bounds::QUERY;
+use super::super::Api;
+use super::bounds::{CHANGE, QUERY};
 use super::error::{no_accounts, refusal};
 use super::fields::Fields;
 use super::lists::{List, complexity, page};
+use super::manifests;
 use super::moment::Moment;
 use super::types::{
     AuditEvent, Grant, Member, Namespace, Quota, Repository, Robot, Team, Token, User, Viewer,
@@ -35,6 +38,14 @@ impl Query {
     async fn viewer(&self, context: &Context<'_>) -> Result<Viewer> {
         let (administration, caller) = parts(context)?;
         administration.whoami(caller).await.map(Into::into).map_err(refusal)
+    }
+
+    /// The CID of the public root, which has all that was pushed before the request
+    #[graphql(complexity = "CHANGE")]
+    async fn root(&self, context: &Context<'_>) -> Result<String> {
+        let (administration, caller) = parts(context)?;
+        administration.whoami(caller).await.map_err(refusal)?;
+        manifests::root(context.data::<Data<Api>>()?).await
     }
 
     /// Users, by their names

@@ -101,8 +101,9 @@ async fn a_push_writes_one_event() {
 async fn a_deletion_writes_one_event() {
     let digest = digest_of(&old());
     for (reference, expected) in [
-        ("old", ("delete", Some("old"), None, None)),
-        (&digest, ("delete", None, Some(digest.clone()), None)),
+        // What the tag named, and which tags the manifest had.
+        ("old", ("delete", Some("old"), Some(digest.clone()), None)),
+        (&digest, ("delete", Some("old"), Some(digest.clone()), None)),
     ] {
         stop_anywhere(expected, true, async |registry| {
             let reference = reference.parse().unwrap();

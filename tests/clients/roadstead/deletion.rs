@@ -21,7 +21,7 @@ fn manifests(removal: &Value) -> Vec<(&str, &str)> {
 }
 
 /// Pushes an index of two images, of which the second has a tag of its own, and a signature of the first.
-fn push(client: &Roadstead, reference: impl Fn(&str) -> String) -> [Value; 4] {
+pub(super) fn push(client: &Roadstead, reference: impl Fn(&str) -> String) -> [Value; 4] {
     let made = Made::new();
     let [first, second] = ["amd64", "arm64"].map(|it| made.image_of(&config(it), &[it.as_bytes()]));
     let index = made.index(&[first.clone(), second.clone()]);

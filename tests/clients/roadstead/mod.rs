@@ -4,13 +4,17 @@
 
 mod archives;
 mod breaks;
+mod completion;
+mod daemon;
 mod deletion;
 mod errors;
+mod helper;
 mod hostile;
 mod kinds;
 mod made;
 mod moving;
 mod registries;
+mod undeletion;
 mod unusual;
 
 use std::path::{Path, PathBuf};

@@ -50,6 +50,9 @@ impl App {
                 return answer(if is_fixed { 403 } else { 202 }, "", b"");
             }
             let mut digest = self.tags.get(name).map_or(name, String::as_str);
+            if digest == "broken" {
+                return answer(500, "", b"");
+            }
             if let Some((after, other)) = self.moved.as_ref().filter(|_| name == "v1")
                 && lookups.fetch_add(1, Ordering::Relaxed) >= *after
             {
@@ -140,6 +143,28 @@ fn odd_tags_and_lists_keep_no_other_tag_from_being_deleted() {
         { "digest": root, "kind": "image" }, { "digest": own, "kind": "child" },
     ]);
     assert_eq!(removal["manifests"], expected, "{removal}");
+}
+
+#[test]
+fn a_tag_that_the_registry_fails_to_read_keeps_no_other_from_being_deleted() {
+    let mut app = App::default();
+    let own = app.add(OCI_MANIFEST, &image(b"own", &[]));
+    app.tags = [("v1", own.clone()), ("broken", "broken".to_owned())].into();
+    let (fake, name) = app.start();
+    let delete = |reference: &str| {
+        let image = format!("{name}{reference}");
+        client().json(&["delete", &image, "--yes"])
+    };
+    // Nobody knows whether the broken one needs the manifest.
+    let removal = delete(":v1");
+    assert_eq!((&removal["tags"], &removal["manifests"]), (&json!(["v1"]), &json!([])));
+    let seen = client().run(&["delete", &format!("{name}:v1"), "--dry-run"]);
+    assert!(seen.stderr.contains("broken"), "{seen}");
+    // By its digest it goes, and the broken one by its name.
+    let removal = delete(&format!("@{own}"));
+    assert_eq!(removal["manifests"], json!([{ "digest": own, "kind": "image" }]));
+    assert_eq!(delete(":broken")["tags"], json!(["broken"]));
+    assert_eq!(deletions(&fake), 4, "v1, v1 and its manifest, broken");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -111,12 +111,12 @@ impl TokenIssuer for Accounts {
         &self,
         signed_in: &SignedIn,
         scopes: Scopes,
-        with_refresh: bool,
+        refresh_for: Option<Duration>,
     ) -> Result<Option<Token>, AuthError> {
         let directory = &*self.resolver.directory;
         let own = self.tokens.own(directory, directory.state().await?).await?;
-        let with_refresh = with_refresh && signed_in.may_refresh;
-        self.tokens.issue(&own, &signed_in.subject, &scopes, with_refresh).map(Some)
+        let refresh_for = refresh_for.filter(|_| signed_in.may_refresh);
+        self.tokens.issue(&own, &signed_in.subject, &scopes, refresh_for).map(Some)
     }
 
     async fn public_keys(&self) -> Result<Option<Value>, AuthError> {

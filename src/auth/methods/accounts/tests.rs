@@ -154,7 +154,7 @@ impl World {
     /// Fetches a token for scopes, all of which are granted.
     async fn bearer(&self, credentials: &Credentials, scopes: &str) -> Credentials {
         let signed_in = self.authority.sign_in(credentials, CLIENT).await.unwrap().unwrap();
-        let token = self.authority.token(&signed_in, Scopes::requested([scopes]), false).await;
+        let token = self.authority.token(&signed_in, Scopes::requested([scopes]), None).await;
         Credentials::Bearer(token.unwrap().unwrap().text)
     }
 
@@ -359,13 +359,21 @@ async fn a_refresh_token_is_good_again_and_again_until_its_password_or_token_end
     {
         let authority = &world.authority;
         let signed_in = authority.sign_in(&way, CLIENT).await.unwrap().unwrap();
-        let token = authority.token(&signed_in, Scopes::default(), true).await.unwrap().unwrap();
+        let token = authority
+            .token(&signed_in, Scopes::default(), Some(Duration::MAX))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(token.lifetime, Duration::from_mins(1));
         let refresh = Credentials::Refresh(token.refresh.unwrap());
         for _ in 0..3 {
             let again = authority.sign_in(&refresh, CLIENT).await.unwrap().unwrap();
             assert_eq!(again.caller.subject(), Some("anna"));
-            let token = authority.token(&again, Scopes::default(), true).await.unwrap().unwrap();
+            let token = authority
+                .token(&again, Scopes::default(), Some(Duration::MAX))
+                .await
+                .unwrap()
+                .unwrap();
             assert!(token.refresh.is_none(), "no other one");
         }
         let Credentials::Refresh(text) = &refresh else { unreachable!() };
@@ -385,7 +393,7 @@ async fn a_refresh_token_is_good_again_and_again_until_its_password_or_token_end
         assert!(authority.sign_in(&refresh, CLIENT).await.is_err());
     }
     let anonymous = world.authority.sign_in(&Credentials::None, CLIENT).await.unwrap().unwrap();
-    let token = world.authority.token(&anonymous, Scopes::default(), true).await;
+    let token = world.authority.token(&anonymous, Scopes::default(), Some(Duration::MAX)).await;
     assert!(token.unwrap().unwrap().refresh.is_none());
 }
 

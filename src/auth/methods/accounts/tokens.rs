@@ -107,13 +107,14 @@ impl Tokens {
         Ok((KeyRing::new(current, others), until))
     }
 
-    /// Issues a token that is good for those scopes at most, and a refresh token if that is to be had.
+    /// Issues a token that is good for those scopes at most, and a refresh token, for that long at most, if that is to be
+    /// had.
     pub(super) fn issue(
         &self,
         own: &OwnTokens,
         subject: &Subject,
         scopes: &Scopes,
-        with_refresh: bool,
+        refresh_for: Option<Duration>,
     ) -> Result<Token, AuthError> {
         let now = SystemTime::now();
         let failed = |error: KeyError| {
@@ -126,7 +127,8 @@ impl Tokens {
             SubjectKind::User | SubjectKind::Robot => Some(REFRESH),
             SubjectKind::Workload => Some(self.workload_session),
         };
-        if let (true, Some(lifetime)) = (with_refresh, refreshed_for) {
+        if let (Some(limit), Some(lifetime)) = (refresh_for, refreshed_for) {
+            let lifetime = lifetime.min(limit);
             let refresh = own.refresh(subject, lifetime, now).map_err(failed)?;
             token.refresh = Some(refresh.text);
         }

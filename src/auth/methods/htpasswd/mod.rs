@@ -13,6 +13,7 @@ mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -128,7 +129,7 @@ impl TokenIssuer for Htpasswd {
         &self,
         signed_in: &SignedIn,
         scopes: Scopes,
-        _: bool,
+        _: Option<Duration>,
     ) -> Result<Option<Token>, AuthError> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
         let mut caller = signed_in.caller.clone();

@@ -1,0 +1,190 @@
+//! Putting back what was deleted, as long as its bytes are stored.
+//!
+//! A deletion takes a manifest's rows, names and links; its bytes and those of its blobs stay until a collection takes them. To
+//! put it back is a push of the same bytes, so what a push promises holds here: it is whole or it is refused, also beside a
+//! collection. Bytes are stored by digest, for all repositories: what a repository may put back is what its own events say was
+//! deleted from it.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::events::{DELETE, PURGE};
+use super::{Condition, Expected, Registry, RegistryError, Result};
+use crate::auth::{DeleteGrant, PushGrant};
+use crate::index::{Event, NewEvent};
+use crate::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
+
+/// How many events are read at a time, and how many pages of them at most: what was deleted before is not found.
+const EVENTS: u32 = 500;
+const PAGES: usize = 40;
+
+/// How deep indexes may be nested, and how many manifests are put back at once.
+const MOST_MANIFESTS: usize = 1000;
+
+/// What was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undeleted {
+    /// The manifest that was named.
+    pub digest: Digest,
+    /// The tags that name it again.
+    pub tags: Vec<Tag>,
+    /// All manifests that were put back: those that it lists, and itself.
+    pub manifests: Vec<Digest>,
+}
+
+/// What the events of a repository say of what is to be put back.
+#[derive(Default)]
+struct Deletions {
+    /// Whatever was deleted, and not purged afterwards.
+    digests: HashSet<Digest>,
+    /// What the reference named.
+    named: Option<Digest>,
+    /// The tags that went with it.
+    tags: Vec<Tag>,
+}
+
+impl Registry {
+    /// Puts a manifest back that was deleted from the repository, and what it lists as far as that was deleted, too: by a
+    /// tag, which must be free, or by digest with the tags that went with it and are free.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`] if no such thing was deleted, or its bytes are gone;
+    /// [`RegistryError::MissingReferences`] if a blob or a child is; [`RegistryError::ConditionFailed`] if the tag names
+    /// something by now; those of [`Registry::put_manifest`].
+    pub async fn undelete(
+        &self,
+        push: &PushGrant,
+        _delete: &DeleteGrant,
+        reference: &Reference,
+    ) -> Result<Undeleted> {
+        let repository = push.repository();
+        let unknown = || RegistryError::ManifestUnknown(reference.to_string(), repository.clone());
+        let deletions = self.deletions_of(repository, reference).await?;
+        let root = deletions.named.ok_or_else(unknown)?;
+        let mut found = Vec::new();
+        self.find_deleted(repository, root, &deletions, &mut found).await?;
+        // The children first: an index is not put without them.
+        let mut manifests = Vec::new();
+        for (digest, media_type, bytes) in found.into_iter().rev() {
+            let by_digest = Reference::Digest(digest);
+            let media_type = Some(&*media_type);
+            let condition = Condition::default();
+            self.put_manifest(push, &by_digest, Vec::new(), media_type, bytes, condition).await?;
+            manifests.push(digest);
+        }
+        let row = self.index.manifest(repository, &root).await?.ok_or_else(unknown)?;
+        let free = Condition { only_if: None, unless: Some(Expected::Anything) };
+        let names = match reference {
+            Reference::Tag(tag) => vec![tag.clone()],
+            Reference::Digest(_) => deletions.tags,
+        };
+        let mut tags = Vec::new();
+        for tag in names {
+            let by_tag = Reference::Tag(tag.clone());
+            let (media_type, bytes) = (Some(&*row.media_type), row.bytes.clone());
+            let put = self.put_manifest(push, &by_tag, Vec::new(), media_type, bytes, free.clone());
+            match put.await {
+                Ok(_) => tags.push(tag),
+                // It names something else by now, and was not the one that was named.
+                Err(RegistryError::ConditionFailed { .. } | RegistryError::TagFixed(..))
+                    if matches!(reference, Reference::Digest(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Undeleted { digest: root, tags, manifests })
+    }
+
+    /// Tells whether a manifest was deleted from the repository, and not purged since.
+    pub(super) async fn was_deleted(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool> {
+        let deletions = self.deletions_of(repository, &Reference::Digest(*digest)).await?;
+        Ok(deletions.named.is_some())
+    }
+
+    /// Reads what was deleted from the repository, the last deletion first, back to where the repository itself was.
+    async fn deletions_of(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Deletions> {
+        let mut deletions = Deletions::default();
+        let (mut purged, mut before) = (HashSet::new(), i64::MAX);
+        for _ in 0..PAGES {
+            let page =
+                self.index.events_before(repository, &[DELETE, PURGE], before, EVENTS).await?;
+            let is_last = page.len() < EVENTS as usize;
+            for Event { seq, change, .. } in page {
+                before = seq;
+                let NewEvent { kind, reference: names, digest, .. } = change;
+                let Some(digest) = digest else {
+                    if names.is_none() {
+                        // What was there before is of another repository of that name.
+                        return Ok(deletions);
+                    }
+                    continue;
+                };
+                if kind == PURGE {
+                    purged.insert(digest);
+                    continue;
+                }
+                if purged.contains(&digest) {
+                    continue;
+                }
+                let tags = names.iter().flat_map(|names| names.split(','));
+                let tags: Vec<Tag> = tags.filter_map(|tag| tag.parse().ok()).collect();
+                let is_named = match reference {
+                    Reference::Digest(meant) => *meant == digest,
+                    Reference::Tag(tag) => tags.contains(tag),
+                };
+                if is_named && deletions.named.is_none() {
+                    deletions.named = Some(digest);
+                    deletions.tags = tags;
+                }
+                deletions.digests.insert(digest);
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(deletions)
+    }
+
+    /// Finds the bytes of a manifest that is not there, and of what it lists.
+    async fn find_deleted(
+        &self,
+        repository: &RepositoryName,
+        root: Digest,
+        deletions: &Deletions,
+        found: &mut Vec<(Digest, String, Bytes)>,
+    ) -> Result<()> {
+        let (mut open, mut seen) = (vec![root], HashSet::new());
+        while let Some(digest) = open.pop() {
+            let is_there = self.index.manifest(repository, &digest).await?.is_some();
+            if is_there || !seen.insert(digest) || found.len() >= MOST_MANIFESTS {
+                continue;
+            }
+            // A tag may have gone alone, and its manifest later by a rule.
+            let is_deleted = digest == root || deletions.digests.contains(&digest);
+            let Some(canonical) = digest.canonical().filter(|_| is_deleted) else { continue };
+            let Some(stored) = self.index.stored_manifest(&canonical).await? else { continue };
+            let Some((media_type, manifest)) = parsed(&stored.bytes) else { continue };
+            open.extend(manifest.children.iter().map(|child| child.digest));
+            found.push((digest, media_type, stored.bytes));
+        }
+        Ok(())
+    }
+}
+
+/// Parses a manifest that was taken before. One that does not name its media type has that of its form.
+fn parsed(bytes: &[u8]) -> Option<(String, Manifest)> {
+    let types = [None, Some(MediaType::OciManifest), Some(MediaType::OciIndex)];
+    types.into_iter().find_map(|media_type| {
+        let media_type = media_type.map(MediaType::as_str);
+        let manifest = Manifest::parse(bytes, media_type).ok()?;
+        Some((manifest.media_type.as_str().to_owned(), manifest))
+    })
+}
