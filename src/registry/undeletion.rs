@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::events::{DELETE, PURGE};
+use super::events::{DELETE, PURGE, RETENTION};
 use super::{Condition, Expected, Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PushGrant};
 use crate::index::{Event, NewEvent};
@@ -114,8 +114,10 @@ impl Registry {
         let mut deletions = Deletions::default();
         let (mut purged, mut before) = (HashSet::new(), i64::MAX);
         for _ in 0..PAGES {
-            let page =
-                self.index.events_before(repository, &[DELETE, PURGE], before, EVENTS).await?;
+            let page = self
+                .index
+                .events_before(repository, &[DELETE, RETENTION, PURGE], before, EVENTS)
+                .await?;
             let is_last = page.len() < EVENTS as usize;
             for Event { seq, change, .. } in page {
                 before = seq;
