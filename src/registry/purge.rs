@@ -73,7 +73,7 @@ impl Registry {
         self.purge_as(Actor::default(), Guard::default(), repository, digest).await
     }
 
-    /// Purges a manifest that the repository has, or that was deleted from it, on behalf of who may delete it. What the rules
+    /// Purges a manifest that the repository has, or had not long ago, on behalf of who may delete it. What the rules
     /// protect stays. It is carried to its end, even if this future is dropped.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Registry {
         let (repository, digest) = (grant.repository().clone(), *digest);
         // What others have is neither found nor told.
         let is_there = self.index.manifest(&repository, &digest).await?.is_some();
-        if !is_there && !self.was_deleted(&repository, &digest).await? {
+        if !is_there && !self.had_manifest(&repository, &digest).await? {
             return Err(RegistryError::ManifestUnknown(digest.to_string(), repository));
         }
         let (registry, actor) = (self.clone(), grant.caller().into());

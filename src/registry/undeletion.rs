@@ -38,6 +38,8 @@ pub struct Undeleted {
 struct Deletions {
     /// Whatever was deleted, and not purged afterwards.
     digests: HashSet<Digest>,
+    /// Whatever was purged.
+    purged: HashSet<Digest>,
     /// What the reference named.
     named: Option<Digest>,
     /// The tags that went with it.
@@ -95,14 +97,14 @@ impl Registry {
         Ok(Undeleted { digest: root, tags, manifests })
     }
 
-    /// Tells whether a manifest was deleted from the repository, and not purged since.
-    pub(super) async fn was_deleted(
+    /// Tells whether a manifest was deleted from the repository, or purged.
+    pub(super) async fn had_manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool> {
         let deletions = self.deletions_of(repository, &Reference::Digest(*digest)).await?;
-        Ok(deletions.named.is_some())
+        Ok(deletions.named.is_some() || deletions.purged.contains(digest))
     }
 
     /// Reads what was deleted from the repository, the last deletion first, back to where the repository itself was.
@@ -112,7 +114,7 @@ impl Registry {
         reference: &Reference,
     ) -> Result<Deletions> {
         let mut deletions = Deletions::default();
-        let (mut purged, mut before) = (HashSet::new(), i64::MAX);
+        let mut before = i64::MAX;
         for _ in 0..PAGES {
             let page = self
                 .index
@@ -130,10 +132,10 @@ impl Registry {
                     continue;
                 };
                 if kind == PURGE {
-                    purged.insert(digest);
+                    deletions.purged.insert(digest);
                     continue;
                 }
-                if purged.contains(&digest) {
+                if deletions.purged.contains(&digest) {
                     continue;
                 }
                 let tags = names.iter().flat_map(|names| names.split(','));

@@ -25,6 +25,7 @@ const PAGE: usize = 1000;
 
 /// Prints what a name of an image may go on with, for the scripts of `roadstead completions`
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  roadstead complete-names registry.example/team/a")]
 pub(in crate::cli) struct CompleteNamesArguments {
     /// What was typed so far
     #[arg(allow_hyphen_values = true)]

@@ -202,8 +202,16 @@ async fn purge(
     const PURGE: &str = "mutation($repository: String!, $digest: String!) \
         { purgeManifest(repository: $repository, digest: $digest) { root } }";
 
-    let manifests = removal.manifests.iter().filter(|it| it.kind != DoomedKind::Child);
-    for Doomed { digest, .. } in manifests {
+    let repository = connection.repository(name);
+    for Doomed { digest, kind } in &removal.manifests {
+        let reference = Reference::Digest(*digest);
+        // Those that an index lists went with it, but for those that have tags of their own.
+        if *kind == DoomedKind::Child {
+            let found = again(|| repository.find_manifest(&reference)).await;
+            if found.map_err(|error| registry(error, &[connection]))?.is_none() {
+                continue;
+            }
+        }
         let variables = json!({ "repository": name.as_str(), "digest": digest.to_string() });
         let purged = manage(connection, "purge", PURGE, variables).await;
         purged.with_context(|| format!("cannot purge {digest}; run the command again"))?;

@@ -117,6 +117,9 @@ fn failed(error: &RegistryError) -> Error {
                 "`{name}` had no {what} of late that could be put back or purged: push it again"
             ),
         ),
+        RegistryError::NothingStored(digest) => {
+            coded("NOT_FOUND", format!("nothing of {digest} is stored any more"))
+        }
         RegistryError::MissingReferences { missing, .. } => {
             let first = missing.first().map(ToString::to_string).unwrap_or_default();
             let text = format!(

@@ -66,8 +66,8 @@ fn a_registry_that_hangs_or_fails_completes_nothing() {
         assert_eq!((&*finished.stdout, &*finished.stderr), ("", ""));
     }
     // A helper is not run: it might ask for something.
-    let helped = json!({ "credsStore": "hangs" }).to_string();
-    client.home.write("docker/config.json", helped);
+    let settings = json!({ "credsStore": "hangs" }).to_string();
+    client.home.write("docker/config.json", settings);
     let bin = client.home.path().join("bin");
     std::fs::create_dir(&bin).expect("a folder can be made");
     let helper =

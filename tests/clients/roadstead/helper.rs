@@ -85,8 +85,8 @@ fn docker_pulls_a_private_image_by_a_token_that_ends_soon() {
     let Some(docker) = Docker::of_stranger(&registry.target_of_strangers()) else { return };
     let Some(busybox) = require("busybox") else { return };
     let helped = Helped::new(&[address]);
-    let mut login = helped.command(&["login", address, "-u", user.name, "--password-stdin"]);
-    succeed(&mut with_password(user.password, &mut login));
+    let login = helped.command(&["login", address, "-u", user.name, "--password-stdin"]);
+    succeed(&mut with_password(user.password, &login));
     let config = fs::read_to_string(helped.client.home.path().join("docker/config.json")).unwrap();
     assert!(!config.contains("auth\""), "{config}");
     let mode = fs::metadata(helped.file()).unwrap().permissions().mode();
