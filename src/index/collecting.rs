@@ -138,9 +138,9 @@ impl Writer {
             select.push_bind(last.map(ToString::to_string).unwrap_or_default());
             if let Some(among) = among {
                 select.push(" AND digest IN (");
-                let mut list = select.separated(", ");
+                let mut digests = select.separated(", ");
                 for digest in among {
-                    list.push_bind(digest.to_string());
+                    digests.push_bind(digest.to_string());
                 }
                 select.push(")");
             }

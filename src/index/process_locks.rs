@@ -57,7 +57,7 @@ pub(super) async fn has_lock(connection: &mut Connection) -> Result<bool> {
     if let Link::Lite(_) = connection.link() {
         return Ok(true);
     }
-    let (is_held,): (bool,) = on!(connection, "looking for the writer's lock", db => sqlx::query_as(
+    let (has_it,): (bool,) = on!(connection, "looking for the writer's lock", db => sqlx::query_as(
         "SELECT NOT pg_is_in_recovery() AND EXISTS (SELECT 1 FROM pg_locks \
          WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted \
          AND CAST(classid AS BIGINT) = $1 \
@@ -66,7 +66,7 @@ pub(super) async fn has_lock(connection: &mut Connection) -> Result<bool> {
     .bind(i64::from(WRITERS_LOCK))
     .fetch_one(db)
     .await)?;
-    Ok(is_held)
+    Ok(has_it)
 }
 
 /// Makes transactions that append to the queue follow one another, so that numbers grow in the
