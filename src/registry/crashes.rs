@@ -5,6 +5,7 @@ mod conditions;
 mod events;
 mod purge;
 mod removal;
+mod repair;
 mod trees;
 mod visibility;
 

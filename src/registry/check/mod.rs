@@ -92,20 +92,19 @@ impl Registry {
         reading.read_all(progress).await?;
         let (mut look, mut findings) = self.look_again(&mut reading, progress).await?;
         let mut mended = Mended::default();
-        for round in 0..ROUNDS {
-            let mut faults = look.faults.clone();
-            faults.extend(reading.damaged().map(Fault::Content));
-            if round > 0 {
-                // What was tried already is not tried again, but a name may be missing that no finding is about.
-                let all = look.has_other_root.then_some(&look.names).into_iter().flatten();
-                faults = all.map(|name| Fault::Names(name.clone())).collect();
+        let mut faults = look.faults.clone();
+        faults.extend(reading.damaged().map(Fault::Content));
+        for _ in 0..ROUNDS {
+            if faults.is_empty() && look.has_other_root {
+                // A name is missing that no finding is about.
+                faults = look.names.iter().cloned().map(Fault::Names).collect();
             }
             if faults.is_empty() {
                 break;
             }
             progress.begin("mending", Steps::each(&Vec::from_iter(&faults)));
             let mut contents: Vec<CanonicalDigest> = Vec::new();
-            for fault in faults {
+            for fault in std::mem::take(&mut faults) {
                 let outcome = mender.mend(&fault).await?;
                 mended.done.extend(outcome.done);
                 mended.left.extend(outcome.left);

@@ -46,6 +46,9 @@ impl Registry {
                 _ => Ok(Mended::done(&about, format!("{what}; nothing needs it: removed it"))),
             };
         }
+        if let Err(error) = self.drop_damaged(canonical).await {
+            return Ok(Mended::left(&about, format!("cannot remove its damaged blocks: {error}")));
+        }
         match self.find_copy(canonical, is_unreadable).await {
             Ok(Found::Copy(from)) => {
                 self.failpoint(Step::Restored)?;
@@ -89,6 +92,16 @@ impl Registry {
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => damaged(cannot_read(&error), true),
         }
+    }
+
+    /// Removes damaged blocks from a storage that would believe to have them.
+    async fn drop_damaged(&self, canonical: &CanonicalDigest) -> Result<()> {
+        if let Some(blocks) = self.storage.block_mender()
+            && let Some((cid, _)) = self.expected_content(canonical).await?
+        {
+            blocks.drop_damaged(&cid).await?;
+        }
+        Ok(())
     }
 
     /// Returns whether neither the index nor a tree has content of that digest.
