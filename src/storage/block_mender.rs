@@ -8,7 +8,7 @@ use super::Result;
 /// A storage that takes a block which it has for what its CID says, whatever its disk has made of it.
 #[async_trait]
 pub trait BlockMender: Send + Sync {
-    /// Removes the blocks of a file that are not what their CIDs say, so that they can be stored anew; returns how many
-    /// there were. What is sound stays, and what is missing is none of them.
+    /// Removes the blocks of a file that are not what their CIDs say, so that they can be stored anew. What is sound stays.
+    /// Returns how many of its blocks are not there then, those among them that were missing before.
     async fn drop_damaged(&self, file: &Cid) -> Result<u64>;
 }

@@ -16,7 +16,7 @@ use crate::cli::push;
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::process::Finished;
 use crate::common::repository::Repository;
-use crate::common::{Server, http, run, succeed};
+use crate::common::{Disk, Server, http, run, succeed};
 
 fn tree(server: &Server) -> PathBuf {
     server.data().join("public/docker/registry/v2")
@@ -407,4 +407,29 @@ fn repairs_beside_pushes_and_collections_take_nothing_that_was_acknowledged() {
     let report = repair(&server);
     assert!(report.succeeded(), "{report}");
     assert_well(&server);
+}
+
+#[test]
+fn a_full_disk_is_said_and_what_was_damaged_is_mended_once_there_is_space() {
+    let Some(disk) = Disk::mount("32m") else { return };
+    let data = disk.path().join("data");
+    let server = Server::start_on(&data);
+    let text = images(&server);
+    lose(&server, text.as_bytes());
+    let ballast = disk.path().join("ballast");
+    let mut file = fs::File::create(&ballast).unwrap();
+    let piece = vec![1; 64 * 1024];
+    for length in [piece.len(), 4096] {
+        while file.write_all(&piece[..length]).is_ok() {}
+    }
+    let report = repair(&server);
+    assert_eq!(report.code, Some(1), "{report}");
+    assert!(format!("{report}").contains("no space"), "{report}");
+    assert!(!report.stdout.contains("mended "), "{report}");
+    drop(file);
+    fs::remove_file(ballast).unwrap();
+    let report = repair(&server);
+    assert!(report.succeeded() && report.stdout.contains("the index"), "{report}");
+    assert_well(&server);
+    drop(server);
 }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use roadstead::ipld::raw_cid;
+use sha2::{Digest, Sha256};
+
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::process::Finished;
 use crate::common::repository::Repository;
@@ -30,7 +33,7 @@ fn block_file(folder: &Path, bytes: &[u8]) -> PathBuf {
 fn flip(node: &KuboNode, block: &[u8]) {
     let file = block_file(&node.repository().join("blocks"), block);
     let mut wrong = block.to_vec();
-    wrong[7] ^= 1;
+    *wrong.last_mut().unwrap() ^= 1;
     fs::write(file, wrong).unwrap();
 }
 
@@ -63,6 +66,17 @@ fn what_the_node_has_changed_or_lost_is_put_back_or_comes_with_the_next_push() {
         registry.assert_whole(&node);
         assert_eq!(registry.root(), root);
     };
+    let comes_with_a_push = |registry: &Registry| {
+        let report = repair(registry);
+        assert_eq!(report.code, Some(1), "{report}");
+        assert!(report.stdout.contains("the next push brings it"), "{report}");
+        let repository = registry.repository("team/app");
+        assert_eq!(repository.head(&blob).status, 404);
+        assert_eq!(repository.get("manifests/v1").body, manifest);
+        push(&repository);
+        assert!(repository.get(&blob).body == layer);
+        registry.assert_whole(&node);
+    };
 
     // A name is gone by hand.
     let hex = sha256(&layer)["sha256:".len()..].to_owned();
@@ -72,17 +86,14 @@ fn what_the_node_has_changed_or_lost_is_put_back_or_comes_with_the_next_push() {
     flip(&node, &manifest);
     heal(&registry);
 
+    // A block is gone, and no other copy is known.
+    let lost = raw_cid(Sha256::digest(&layer[MIB..2 * MIB]).into()).to_string();
+    node.ipfs(["block", "rm", &lost]);
+    comes_with_a_push(&registry);
     // A pinned block is changed, and no other copy is known.
     node.ipfs(["pin", "add", "--recursive", &format!("/ipfs/{}", published(&node))]);
     flip(&node, &layer[MIB..2 * MIB]);
-    let report = repair(&registry);
-    assert_eq!(report.code, Some(1), "{report}");
-    assert!(report.stdout.contains("the next push brings it"), "{report}");
-    assert_eq!(registry.repository("team/app").head(&blob).status, 404);
-    assert_eq!(registry.repository("team/app").get("manifests/v1").body, manifest);
-    push(&registry.repository("team/app"));
-    assert!(registry.repository("team/app").get(&blob).body == layer);
-    registry.assert_whole(&node);
+    comes_with_a_push(&registry);
 
     // Another registry has it.
     flip(&node, &layer[..MIB]);

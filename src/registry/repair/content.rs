@@ -32,9 +32,20 @@ impl Registry {
     pub(super) async fn mend_content(&self, canonical: &CanonicalDigest) -> Result<Mended> {
         let about = format!("blob {canonical}");
         let stored = match self.look_at(canonical).await {
-            Ok(stored) => stored,
-            // Nothing can be said of it now.
-            Err(error) => return Ok(Mended::left(&about, cannot_read(&error))),
+            Ok(Stored::Sound(content)) => Stored::Sound(content),
+            looked => match (self.drop_damaged(canonical).await, looked) {
+                (Err(error), _) => {
+                    let why = format!("cannot look at its blocks: {error}");
+                    return Ok(Mended::left(&about, why));
+                }
+                (Ok(_), Ok(damaged)) => damaged,
+                // A node breaks off where a block is missing.
+                (Ok(1..), Err(_)) => {
+                    Stored::Damaged { what: "blocks were missing".to_owned(), is_unreadable: false }
+                }
+                // Nothing can be said of it now.
+                (Ok(0), Err(error)) => return Ok(Mended::left(&about, cannot_read(&error))),
+            },
         };
         let (what, is_unreadable) = match stored {
             Stored::Sound(content) => return self.settle_content(&about, &content, None).await,
@@ -45,9 +56,6 @@ impl Registry {
                 0 => Ok(Mended::left(&about, "the index has it by now: check again")),
                 _ => Ok(Mended::done(&about, format!("{what}; nothing needs it: removed it"))),
             };
-        }
-        if let Err(error) = self.drop_damaged(canonical).await {
-            return Ok(Mended::left(&about, format!("cannot remove its damaged blocks: {error}")));
         }
         match self.find_copy(canonical, is_unreadable).await {
             Ok(Found::Copy(from)) => {
@@ -88,20 +96,24 @@ impl Registry {
         match self.storage.find(canonical).await {
             Ok(Some(found)) if found.canonical == *canonical => Ok(Stored::Sound(found)),
             Ok(Some(found)) => damaged(format!("its bytes were {}", found.canonical), false),
+            // A manifest there is a block that trees name.
+            Ok(None) if self.storage.addressed().is_some() => {
+                damaged("it was missing or damaged".to_owned(), false)
+            }
             Ok(None) => damaged("it was missing".to_owned(), false),
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => damaged(cannot_read(&error), true),
         }
     }
 
-    /// Removes damaged blocks from a storage that would believe to have them.
-    async fn drop_damaged(&self, canonical: &CanonicalDigest) -> Result<()> {
+    /// Removes damaged blocks from a storage that would believe to have them; returns how many are not there then.
+    async fn drop_damaged(&self, canonical: &CanonicalDigest) -> Result<u64> {
         if let Some(blocks) = self.storage.block_mender()
             && let Some((cid, _)) = self.expected_content(canonical).await?
         {
-            blocks.drop_damaged(&cid).await?;
+            return Ok(blocks.drop_damaged(&cid).await?);
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Returns whether neither the index nor a tree has content of that digest.
@@ -139,7 +151,10 @@ impl Registry {
         for tree in TreeId::ALL {
             let found = match self.storage.identify(tree, &path).await {
                 Ok(found) => found.content,
-                Err(error) if error.is_retryable() => return Err(error.into()),
+                // A node without a block says no more than that it breaks off.
+                Err(error) if error.is_retryable() && self.storage.block_mender().is_none() => {
+                    return Err(error.into());
+                }
                 Err(_) => continue,
             };
             if found.canonical == *canonical {
@@ -241,7 +256,7 @@ impl Registry {
         self.lost_blobs.note();
         // A push that has stored it before this looks may have its row from before the note; one that stores it later has
         // its row after that.
-        if !was_noted && matches!(self.look_at(canonical).await, Ok(Stored::Sound(_)) | Err(_)) {
+        if !was_noted && matches!(self.look_at(canonical).await, Ok(Stored::Sound(_))) {
             self.index.lock().await?.set_lost(canonical, false).await?;
         }
         Ok(self.index.stored_blob(canonical).await?.is_some())

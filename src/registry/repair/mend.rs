@@ -1,9 +1,10 @@
-//! This process as the one that mends.
+//! This process as the one that mends, and what it knows of lost blobs.
 
 use async_trait::async_trait;
 
 use super::super::{Registry, Result};
 use super::fault::{Fault, Mended, Mender};
+use crate::oci::CanonicalDigest;
 
 #[async_trait]
 impl Mender for Registry {
@@ -23,5 +24,26 @@ impl Mender for Registry {
             Ok(mended)
         })
         .await
+    }
+}
+
+impl Registry {
+    /// Asks the index whether there are lost blobs, so that uploads need not ask each time. To be called after the start.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn look_for_lost_blobs(&self) -> Result<()> {
+        self.lost_blobs.clear();
+        // One that is noted from here on is found, or stays noted.
+        let lost = self.index.lost_blobs().await;
+        if !matches!(&lost, Ok(lost) if lost.is_empty()) {
+            self.lost_blobs.note();
+        }
+        Ok(lost.map(drop)?)
+    }
+
+    /// Returns whether a blob is noted as lost.
+    pub(in crate::registry) async fn is_lost(&self, canonical: &CanonicalDigest) -> Result<bool> {
+        Ok(self.lost_blobs.may_be() && self.index.is_lost(canonical).await?)
     }
 }

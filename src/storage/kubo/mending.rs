@@ -4,17 +4,22 @@
 use super::super::Result;
 use super::store::Store;
 use crate::ipld::{Block, Cid, RAW, links};
+use crate::kubo::KuboErrorKind;
 
 /// How many blocks are removed one by one; where there are more, or one is pinned, the node looks through all it has.
 const SINGLE: usize = 1000;
 
 impl Store {
-    /// Removes the blocks of a file that are not what their CIDs say.
+    /// Removes the blocks of a file that are not what their CIDs say; returns how many it has not got then.
     pub(super) async fn drop_damaged(&self, file: &Cid) -> Result<u64> {
-        let (mut damaged, mut is_hidden, mut left) = (Vec::new(), false, vec![*file]);
+        let (mut damaged, mut missing, mut is_hidden) = (Vec::new(), 0, false);
+        let mut left = vec![*file];
         while let Some(cid) = left.pop() {
             let bytes = match self.node.kubo.block(&cid).await {
-                Err(error) if error.kind == crate::kubo::KuboErrorKind::MissingBlock => continue,
+                Err(error) if error.kind == KuboErrorKind::MissingBlock => {
+                    missing += 1;
+                    continue;
+                }
                 bytes => bytes?,
             };
             let Ok(block) = Block::verify(cid, bytes) else {
@@ -29,7 +34,7 @@ impl Store {
         }
         let count = damaged.len() as u64;
         if count == 0 {
-            return Ok(0);
+            return Ok(missing);
         }
         tracing::warn!(%file, blocks = count, "removing damaged blocks from the node");
         let mut is_done = !is_hidden && damaged.len() <= SINGLE;
@@ -46,6 +51,6 @@ impl Store {
         if !is_done {
             self.node.kubo.drop_damaged_blocks().await?;
         }
-        Ok(count)
+        Ok(count + missing)
     }
 }
