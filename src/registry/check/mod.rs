@@ -91,7 +91,7 @@ impl Registry {
         let mut reading = Reading::new(self);
         reading.read_all(progress).await?;
         let (mut look, mut findings) = self.look_again(&mut reading, progress).await?;
-        let mut mended = Mended::default();
+        let mut outcome = Mended::default();
         let mut faults = look.faults.clone();
         faults.extend(reading.damaged().map(Fault::Content));
         for _ in 0..ROUNDS {
@@ -105,9 +105,9 @@ impl Registry {
             progress.begin("mending", Steps::each(&Vec::from_iter(&faults)));
             let mut contents: Vec<CanonicalDigest> = Vec::new();
             for fault in std::mem::take(&mut faults) {
-                let outcome = mender.mend(&fault).await?;
-                mended.done.extend(outcome.done);
-                mended.left.extend(outcome.left);
+                let one = mender.mend(&fault).await?;
+                outcome.done.extend(one.done);
+                outcome.left.extend(one.left);
                 if let Fault::Content(canonical) = fault {
                     contents.push(canonical);
                 }
@@ -119,7 +119,7 @@ impl Registry {
             }
             (look, findings) = self.look_again(&mut reading, progress).await?;
         }
-        self.report(reading, look, findings, mended).await
+        self.report(reading, look, findings, outcome).await
     }
 
     /// Compares links and rows until what is wrong was found each time.
@@ -163,7 +163,7 @@ impl Registry {
         let mut findings: Vec<Finding> = reading.findings().chain(persistent).collect();
         for Finding { about, what } in mended.left {
             if let Some(finding) = findings.iter_mut().find(|finding| finding.about == about) {
-                finding.what += &format!("; not mended: {what}");
+                finding.what.extend(["; not mended: ", &what]);
             } else if !findings.is_empty() {
                 findings.push(Finding { about, what: format!("not mended: {what}") });
             }
