@@ -1,11 +1,15 @@
 //! The commands that a running server carries out for another process on the same data folder, since only the server
 //! may write to the index and the storage.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use cid::Cid;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -16,15 +20,21 @@ use super::command_socket::{self, Answer, send};
 use crate::index::{Actor, Index};
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{
-    Collected, DeletedByRules, Publication, Publisher, Purged, Registry, RegistryError, Trigger,
-    peek_root, published,
+    Collected, DeletedByRules, Fault, Mended, Mender, Publication, Publisher, Purged, Registry,
+    RegistryError, Trigger, peek_root, published,
 };
 
 /// How long a publication is waited for.
 const PUBLICATION: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a collection is waited for until the client hears that it goes on.
+/// What is being mended, each by whoever asked first.
+pub(super) type Mending = std::sync::Mutex<HashMap<Fault, Shared<BoxFuture<'static, Mend>>>>;
+
+/// What mending one thing came to.
+type Mend = Result<Mended, String>;
+
+/// How long a collection is waited for until the client hears that it goes on; the same of mending.
 const COLLECTION: Duration = Duration::from_mins(1);
 
 /// What a server is to do.
@@ -43,6 +53,8 @@ pub(super) enum Command {
     Collect { dry_run: bool },
     /// To apply the rules of retention.
     Retain,
+    /// To mend what a check found wrong.
+    Mend { fault: Fault },
 }
 
 /// A publication that a server was asked for.
@@ -61,6 +73,8 @@ pub(super) struct Commands {
     pub(super) publisher: Option<Arc<Publisher>>,
     /// Purges follow one another.
     pub(super) purging: Mutex<()>,
+    /// What is being mended.
+    pub(super) mending: Mending,
 }
 
 /// Has the server that runs on a data folder purge a manifest or a blob of a repository.
@@ -127,6 +141,32 @@ pub async fn request_retention(data: &Path) -> Result<DeletedByRules, AppError> 
     }
 }
 
+/// The server that runs on a data folder, as the one that mends.
+pub struct ServerMender {
+    data: PathBuf,
+}
+
+impl ServerMender {
+    /// Has the server mend that runs on this folder.
+    #[must_use]
+    pub fn new(data: &Path) -> Self {
+        Self { data: data.to_owned() }
+    }
+}
+
+#[async_trait]
+impl Mender for ServerMender {
+    async fn mend(&self, fault: &Fault) -> Result<Mended, RegistryError> {
+        loop {
+            // It answers that it is still at work, so that a server that hangs is noticed.
+            let answer = send(&self.data, &Command::Mend { fault: fault.clone() }).await;
+            if let Some(mended) = answer.map_err(|error| RegistryError::Mending(error.into()))? {
+                return Ok(mended);
+            }
+        }
+    }
+}
+
 /// Has the server that runs on a data folder clear an upload.
 ///
 /// # Errors
@@ -154,6 +194,7 @@ impl Commands {
             Command::Publish { force, wait } => as_answer(self.publish(force, wait).await),
             Command::ClearUpload { id } => as_answer(self.clear(&id).await),
             Command::Retain => as_answer(self.retain().await),
+            Command::Mend { fault } => as_answer(self.mend(fault).await),
             Command::Collect { dry_run } => as_answer(self.collect(dry_run).await),
             Command::Root => {
                 let root = self.registry.root().await.map_err(explain);
@@ -194,6 +235,23 @@ impl Commands {
             Ok(retained) => retained.map(|()| (deleted, true)).map_err(explain),
             Err(_) => Ok((deleted, false)),
         }
+    }
+
+    /// Mends one thing; none while that goes on: the same command finds out what it came to.
+    async fn mend(&self, fault: Fault) -> Result<Option<Mended>, String> {
+        let mend = {
+            let mut mending = self.mending.lock().unwrap_or_else(PoisonError::into_inner);
+            let begin = || {
+                let (registry, fault) = (self.registry.clone(), fault.clone());
+                let work = async move { registry.mend(&fault).await.map_err(explain) };
+                let task = tokio::spawn(work);
+                async move { task.await.map_err(|error| error.to_string())? }.boxed().shared()
+            };
+            mending.entry(fault.clone()).or_insert_with(begin).clone()
+        };
+        let Ok(mended) = timeout(COLLECTION, mend).await else { return Ok(None) };
+        self.mending.lock().unwrap_or_else(PoisonError::into_inner).remove(&fault);
+        mended.map(Some)
     }
 
     async fn clear(&self, id: &str) -> Result<(), String> {

@@ -7,8 +7,8 @@ use super::AppError;
 use crate::config::{AnonymousAccess, FederationNode, Settings};
 use crate::dnslink::{PersistentCache, Resolver};
 use crate::kubo::Kubo;
-use crate::registry::{Federation, OwnNode, Roots};
-use crate::remote::{Cache, CacheLimits, LinkCache, ReadLimits};
+use crate::registry::{Federation, OwnNode, Roots, own_sources};
+use crate::remote::{Cache, CacheLimits, LinkCache, ReadLimits, Remote};
 
 /// Opens what serves foreign images, if they are to be served.
 ///
@@ -63,6 +63,14 @@ fn tell_default(settings: &Settings) {
 /// [`AppError::Federation`] when a file that the settings name cannot be used.
 pub fn roots(settings: &Settings) -> Result<Roots, AppError> {
     roots_by(settings, node(settings, None)?, |resolver| resolver)
+}
+
+/// Opens the operator's own sources, from which content is fetched again that was lost here; none where there are none.
+///
+/// # Errors
+/// [`AppError::Federation`] when there can be no client.
+pub fn sources(settings: &Settings) -> Result<Option<Remote>, AppError> {
+    own_sources(&settings.federation.gateways, node(settings, None)?).map_err(failed)
 }
 
 fn roots_by(

@@ -51,6 +51,7 @@ pub(super) fn begin(
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(fold(registry.clone()));
+    tasks.spawn(look_for_lost_blobs(registry.clone()));
     tasks.spawn(purge(registry.clone(), settings.clone()));
     tasks.spawn(prune(registry.clone(), settings.audit.keep));
     tasks.spawn(write_refusals(Arc::clone(index), Arc::clone(refusals)));
@@ -63,6 +64,13 @@ pub(super) fn begin(
         tasks.spawn(tidy_accounts(Arc::clone(index), settings.clone()));
     }
     tasks
+}
+
+/// Finds out once whether uploads have to look for lost blobs.
+async fn look_for_lost_blobs(registry: Registry) {
+    if let Err(error) = registry.look_for_lost_blobs().await {
+        tracing::info!(%error, "failed to look for lost blobs; uploads look for them");
+    }
 }
 
 /// Saves uploads and brings the root up to date when the server stops, with a limit for each step.

@@ -43,11 +43,11 @@ use lock::DataLock;
 use locks::IndexLocks;
 
 pub use commands::{
-    RequestedPublication, request_collection, request_publication, request_purge,
+    RequestedPublication, ServerMender, request_collection, request_publication, request_purge,
     request_retention, request_root,
 };
 pub use error::AppError;
-pub use federation::roots;
+pub use federation::{roots, sources};
 pub use import_session::ImportSession;
 pub use offline_accounts::OfflineAccounts;
 pub use publish::{provider_id, publisher};

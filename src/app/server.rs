@@ -94,6 +94,7 @@ pub async fn serve(
     sign_in_method::hide(settings, &app, &before, options.make_public).await?;
     let setup = accounts::prepare(settings, &app.index).await?;
     sign_in_method::record(settings, &app.index, &before).await?;
+    app.registry = app.registry.mending_from(federation::sources(settings)?);
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
     }
@@ -149,6 +150,7 @@ pub async fn serve(
         index: app.index.clone(),
         publisher: publisher.clone(),
         purging: Mutex::default(),
+        mending: commands::Mending::default(),
     };
     let commanded = tokio::spawn(commands::serve(commands, data));
     let publishing = publisher.map(|publisher| tokio::spawn(async move { publisher.run().await }));

@@ -1,4 +1,4 @@
-//! `roadstead check`: is the store what it should be?
+//! `roadstead check`: is the store what it should be, and what of it can be mended?
 
 use std::process::ExitCode;
 
@@ -7,15 +7,25 @@ use clap::Args;
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{App, AppError, expect_registry};
+use crate::app::{App, AppError, ServerMender, expect_registry, sources};
 use crate::config::Settings;
 use crate::registry::Report;
 
 /// Reads all content and reports what is wrong; works while a server is running
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1: something is wrong.\n\n\
-    Example:\n  roadstead check --data /var/lib/roadstead --json | jq .findings")]
+#[command(
+    after_help = "--repair puts back what is missing or has changed: from the index, from the other tree, or from a source \
+        (a gateway of `federation.gateways`, or a Kubo node; only what is public is looked for there). What it cannot \
+        mend it names. Blobs among that are missing for clients from then on, so the next push of the image brings \
+        them; manifests and tags stay. Pushes and pulls go on; a server that runs on the data folder does the work.\n\n\
+    Exit code 0: all is well, or was mended. 1: something is wrong.\n\n\
+    Examples:\n  roadstead check --data /var/lib/roadstead --json | jq .findings\n  \
+        roadstead check --repair --data /var/lib/roadstead"
+)]
 pub(super) struct CheckArguments {
+    /// Mends what can be mended
+    #[arg(long)]
+    repair: bool,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -30,10 +40,20 @@ pub(super) fn run(
     expect_registry(&settings)?;
     let bar = Bar::new(arguments.json);
     let report = runtime()?.block_on(async {
+        let repair = arguments.repair;
         match App::open(&settings).await {
+            Ok(app) if repair => {
+                let registry = app.registry.clone().mending_from(sources(&settings)?);
+                Ok(registry.check_and_repair(&registry, &bar).await?)
+            }
             Ok(app) => Ok(app.registry.check(&bar).await?),
             Err(AppError::Locked { .. }) => {
-                Ok(App::open_read_only(&settings).await?.registry.check(&bar).await?)
+                let beside = App::open_read_only(&settings).await?;
+                if !repair {
+                    return Ok(beside.registry.check(&bar).await?);
+                }
+                let server = ServerMender::new(&settings.server.data);
+                Ok(beside.registry.check_and_repair(&server, &bar).await?)
             }
             Err(error) => Err(anyhow::Error::from(error)),
         }
@@ -50,10 +70,17 @@ pub(super) fn run(
 
 fn describe(report: &Report) -> String {
     let mut text = String::new();
+    for finding in &report.mended {
+        text.extend(["mended ", &finding.about, ": ", &finding.what, "\n"]);
+    }
     for finding in &report.findings {
         text.extend([&finding.about, ": ", &finding.what, "\n"]);
     }
     let verdict = match report.findings.len() {
+        0 if report.mended.len() == 1 => "mended 1 thing: all is well".to_owned(),
+        0 if !report.mended.is_empty() => {
+            format!("mended {} things: all is well", report.mended.len())
+        }
         0 => "all is well".to_owned(),
         1 => "1 thing is wrong".to_owned(),
         count => format!("{count} things are wrong"),

@@ -227,7 +227,9 @@ impl From<RegistryError> for ApiError {
             }
             E::Storage(error) => return error.into(),
             E::Index(error) => return error.into(),
-            E::TreeLost | E::Record(_) | E::Collection(_) => return Self::internal(&error),
+            E::TreeLost | E::Record(_) | E::Collection(_) | E::Mending(_) => {
+                return Self::internal(&error);
+            }
         };
         Self::new(status, code, message)
     }

@@ -44,7 +44,7 @@ impl Index {
         self.cache.blobs().find(&self.generation, lookup, digest, read_row).await
     }
 
-    /// Finds a blob by its canonical digest, in whatever repository.
+    /// Finds a blob by its canonical digest, in whatever repository, also where its bytes are lost.
     pub async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
         stored(&mut self.read().await?, digest).await
     }
@@ -112,16 +112,16 @@ impl Index {
 }
 
 impl Writer {
-    /// Finds a blob that the repository has under that very name.
+    /// Finds a blob that the repository has under that very name, also where its bytes are lost.
     pub async fn blob(
         &mut self,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<BlobRow>> {
-        Ok(find(self.connection(), repository, digest).await?.map(|found| found.row))
+        find_recorded(self.connection(), repository, digest).await
     }
 
-    /// Finds those of these blobs that the repository has, each under that very name.
+    /// Finds those of these blobs that the repository has, each under that very name, and whose bytes are not lost.
     pub async fn blobs(
         &mut self,
         repository: &RepositoryName,
@@ -135,7 +135,7 @@ impl Writer {
                 let mut select = QueryBuilder::new(
                     "SELECT rb.digest, b.digest, b.cid, b.size FROM repositories r \
                      JOIN repository_blobs rb ON rb.repository = r.id \
-                     JOIN blobs b ON b.digest = rb.canonical WHERE r.name = ",
+                     JOIN blobs b ON b.digest = rb.canonical WHERE b.state <> 'lost' AND r.name = ",
                 );
                 select.push_bind(repository.as_str()).push(" AND rb.digest IN (");
                 let mut list = select.separated(", ");
@@ -237,7 +237,7 @@ impl Writer {
     }
 }
 
-/// Finds a blob that the repository has under that very name.
+/// Finds a blob that the repository has under that very name, unless its bytes are lost.
 pub(super) async fn find(
     connection: &mut Connection,
     repository: &RepositoryName,
@@ -246,7 +246,7 @@ pub(super) async fn find(
     let found: Option<(String, Vec<u8>, i64, bool)> = on!(connection, "finding a blob", db => sqlx::query_as(
         "SELECT b.digest, b.cid, b.size, rb.unreferenced_since IS NOT NULL FROM repositories r \
          JOIN repository_blobs rb ON rb.repository = r.id AND rb.digest = $2 \
-         JOIN blobs b ON b.digest = rb.canonical WHERE r.name = $1",
+         JOIN blobs b ON b.digest = rb.canonical WHERE r.name = $1 AND b.state <> 'lost'",
     )
     .bind(repository.as_str())
     .bind(digest.to_string())
@@ -258,7 +258,25 @@ pub(super) async fn find(
     found.map(found_blob).transpose()
 }
 
-/// Finds a blob, in whatever repository.
+/// Finds a blob that the repository has under that very name, also where its bytes are lost.
+pub(super) async fn find_recorded(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<BlobRow>> {
+    let found: Option<Row> = on!(connection, "finding a recorded blob", db => sqlx::query_as(
+        "SELECT b.digest, b.cid, b.size FROM repositories r \
+         JOIN repository_blobs rb ON rb.repository = r.id AND rb.digest = $2 \
+         JOIN blobs b ON b.digest = rb.canonical WHERE r.name = $1",
+    )
+    .bind(repository.as_str())
+    .bind(digest.to_string())
+    .fetch_optional(db)
+    .await)?;
+    found.map(row).transpose()
+}
+
+/// Finds a blob, in whatever repository, also where its bytes are lost.
 async fn stored(connection: &mut Connection, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
     let found: Option<Row> = on!(connection, "finding a stored blob", db =>
         sqlx::query_as("SELECT digest, cid, size FROM blobs WHERE digest = $1")
@@ -455,7 +473,7 @@ async fn mount(
         parsed(&canonical)?
     };
     let size: Option<(i64,)> = on!(connection, "touching a blob", db =>
-        sqlx::query_as("UPDATE blobs SET touched = $2 WHERE digest = $1 RETURNING size")
+        sqlx::query_as("UPDATE blobs SET touched = $2 WHERE digest = $1 AND state <> 'lost' RETURNING size")
             .bind(canonical.to_string())
             .bind(now)
             .fetch_optional(db)

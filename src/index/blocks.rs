@@ -78,7 +78,7 @@ async fn find(
         Some(removed_after) => sqlx::query_as(
             "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
              JOIN blobs b ON b.id = bb.blob JOIN nodes n ON n.cid = b.cid \
-             WHERE bb.cid = $1 AND (n.refs > 0 OR n.removed > $2) \
+             WHERE bb.cid = $1 AND b.state <> 'lost' AND (n.refs > 0 OR n.removed > $2) \
              AND NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.cid = b.cid) LIMIT 1",
         )
         .bind(block.to_bytes())

@@ -34,6 +34,7 @@ mod known_quotas;
 mod links;
 mod locks;
 mod lookup;
+mod lost;
 mod maintenance;
 mod manifests;
 mod new_repositories;

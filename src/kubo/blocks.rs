@@ -7,7 +7,7 @@ use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
-use super::{Kubo, KuboError, KuboErrorKind, Result};
+use super::{CallTimeout, Kubo, KuboError, KuboErrorKind, Result};
 use crate::ipld::{Block, RAW, car_frame, car_header, no_root};
 
 /// How many bytes of blocks are copied together to be sent at once.
@@ -84,6 +84,39 @@ impl Kubo {
     /// [`MissingBlock`](KuboErrorKind::MissingBlock) when it is not.
     pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
         self.call("block/get").option("offline", "true").argument(cid.to_string()).send(None).await
+    }
+
+    /// Removes a block, whether or not it is what its CID says; one that is absent is no error.
+    ///
+    /// # Errors
+    /// [`Failed`](KuboErrorKind::Failed) where it is pinned.
+    pub async fn remove_block(&self, cid: &Cid) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(rename = "Error", default)]
+            error: String,
+        }
+
+        let call = self.call("block/rm").option("force", "true").argument(cid.to_string());
+        let answer = call.send(None).await?;
+        let lines = answer.split(|byte| *byte == b'\n');
+        let refused = lines
+            .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
+            .find(|line| !line.error.is_empty());
+        match refused {
+            Some(Line { error }) => Err(KuboError::new(KuboErrorKind::Failed, "block/rm", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the node read all of its blocks, and remove those that are not what their CIDs say, pinned or not. That takes
+    /// as long as reading the disk does.
+    ///
+    /// # Errors
+    /// Those of the node; one of a version that cannot do it.
+    pub async fn drop_damaged_blocks(&self) -> Result<()> {
+        let call = self.call("repo/verify").option("drop", "true");
+        call.timeout(CallTimeout::Endless).send(None).await.map(drop)
     }
 
     /// Tells whether a block is on the node.

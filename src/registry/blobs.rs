@@ -173,17 +173,20 @@ impl Registry {
             return Ok(());
         };
         // What is a manifest only need not have a name.
-        if self.index.stored_blob(&canonical).await?.is_some() {
+        if self.index.stored_blob(&canonical).await?.is_some()
+            && !self.index.is_lost(&canonical).await?
+        {
             storage.recall(&canonical);
         }
         Ok(())
     }
 
-    /// Makes the row of content that was just finished. Where other bytes gave way to it, the trees link to it
-    /// from then on.
+    /// Makes the row of content that was just finished. Where other bytes gave way to it, or it was noted as lost, the
+    /// trees link to it from then on.
     pub(super) async fn row(&self, finished: &Finished, aliases: Vec<Digest>) -> Result<NewBlob> {
         let content = &finished.content;
-        if finished.is_replaced {
+        let is_alone = self.storage.shared().is_none();
+        if finished.is_replaced || is_alone && self.is_lost(&content.canonical).await? {
             let mut writer = self.index.lock().await?;
             for tree in TreeId::ALL {
                 if writer.is_named(tree, &content.canonical).await? {

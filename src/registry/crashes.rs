@@ -6,6 +6,7 @@ mod events;
 mod foreign_layers;
 mod purge;
 mod removal;
+mod repair;
 mod trees;
 mod visibility;
 mod withdrawal;

@@ -153,6 +153,9 @@ pub enum RegistryError {
     /// A collection failed.
     #[error("cannot collect garbage: {0}; the next collection goes on")]
     Collection(std::sync::Arc<Self>),
+    /// The one that mends cannot be reached.
+    #[error("cannot mend: {0}")]
+    Mending(Box<dyn std::error::Error + Send + Sync>),
     /// Nothing of that digest is stored, under any name that is known.
     #[error(
         "{0} not found: no content with that digest is stored; if it has a sha256 digest, use that one"

@@ -159,7 +159,7 @@ impl Registry {
         Ok(true)
     }
 
-    async fn store(&self, canonical: CanonicalDigest, bytes: Bytes) -> Result<Finished> {
+    pub(super) async fn store(&self, canonical: CanonicalDigest, bytes: Bytes) -> Result<Finished> {
         let digest = canonical.into();
         let id = new_id();
         let mut ingest = self.storage.begin(&id).await?;

@@ -46,6 +46,7 @@ mod rebuild;
 mod references;
 mod referrers;
 mod removal;
+mod repair;
 mod repository;
 mod restore;
 mod retention;
@@ -70,7 +71,7 @@ use tokio::sync::{Notify, RwLock};
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_path};
 pub use blobs::{Blob, BlobStream};
 pub use catalog::repositories_seen;
-pub use check::{Finding, Report};
+pub use check::Report;
 pub use clearing::UploadSummary;
 pub use collection::{Amount, Collected, Retained};
 pub use condition::{Condition, Expected};
@@ -90,6 +91,7 @@ pub use publish::{
 pub use purge::{Purged, Withdrawn};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
+pub use repair::{Fault, Finding, Mended, Mender, own_sources};
 pub use repository::Repository;
 pub use restore::{RestoreError, Restored};
 pub use retention::{
@@ -102,6 +104,7 @@ pub use visibility::SHARED_CACHE_TIME;
 
 use crate::index::Index;
 use crate::oci::Visibility;
+use crate::remote::Remote;
 use crate::storage::Storage;
 use time::now;
 
@@ -174,6 +177,10 @@ pub struct Registry {
     quota: Arc<uploads::Quota>,
     /// The collection that runs.
     collections: Arc<collection::Collections>,
+    /// Whether blobs are noted as lost.
+    lost_blobs: Arc<repair::LostBlobs>,
+    /// From where content is fetched again that is lost here, if from anywhere.
+    sources: Option<Arc<Remote>>,
     /// The protected tags that were to be deleted a moment ago.
     refused: Arc<retention::Refused>,
     /// Where commits run to their end, whatever becomes of the request.
@@ -206,6 +213,8 @@ impl Registry {
             ongoing: Arc::default(),
             quota: Arc::default(),
             collections: Arc::default(),
+            lost_blobs: Arc::default(),
+            sources: None,
             refused: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]

@@ -13,4 +13,8 @@ pub(super) enum Step {
     Forgotten,
     /// Its bytes are set aside, and that is not noted.
     SetAside,
+    /// Content is stored again, and not yet linked.
+    Restored,
+    /// It is linked, and may still be noted as lost.
+    Relinked,
 }

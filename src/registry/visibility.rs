@@ -260,7 +260,11 @@ pub(super) async fn plan(
 }
 
 /// The edits that give a tree a whole repository, in the order of a push.
-fn arrival(repository: &RepositoryName, whole: &WholeRepository, lost: &Lost) -> Vec<Edit> {
+pub(super) fn arrival(
+    repository: &RepositoryName,
+    whole: &WholeRepository,
+    lost: &Lost,
+) -> Vec<Edit> {
     let there = whole.contents.iter().filter(|row| !lost.contains_key(&row.canonical));
     let mut edits: Vec<Edit> =
         there.map(|row| Edit::link(layout::blob_data(&row.canonical), &content(row))).collect();

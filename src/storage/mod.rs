@@ -8,6 +8,7 @@
 
 mod announcer;
 mod block_collector;
+mod block_mender;
 mod blocking;
 mod content;
 mod context;
@@ -34,6 +35,7 @@ use futures_util::Stream;
 
 pub use announcer::Announcer;
 pub use block_collector::BlockCollector;
+pub use block_mender::BlockMender;
 pub use content::{Content, ContentStore, Finished, Taken};
 pub use context::StorageContext;
 #[cfg(test)]
@@ -90,6 +92,9 @@ pub trait Storage: UploadStore + ContentStore + TreeStore {
     /// Returns what removes blocks that nothing names, where the operator has that done; none where content goes with its
     /// name.
     fn block_collector(&self) -> Option<&dyn BlockCollector>;
+
+    /// Returns what removes damaged blocks; none where storing content replaces whatever stands there.
+    fn block_mender(&self) -> Option<&dyn BlockMender>;
 
     /// Returns the driver's side towards other peers; none where they read from this process alone.
     fn announcer(&self) -> Option<&dyn Announcer>;

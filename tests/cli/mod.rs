@@ -17,6 +17,7 @@ mod purge;
 mod push;
 mod rebuild;
 pub(crate) mod registries;
+mod repair;
 mod resolve;
 mod restore;
 mod root;

@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(the_writer_records_a_blob_without_a_repository),
         case(many_blocks_are_noted_each_once),
         case(a_size_that_no_column_holds_is_refused),
+        case(a_lost_blob_is_absent_for_clients_until_it_is_recorded_again),
     ]
 }
 
@@ -269,5 +270,37 @@ async fn a_size_that_no_column_holds_is_refused(home: Home) -> Outcome {
     assert!(home.index.record_blob(&repository("app"), &new, NOW).await.is_err());
     assert!(!home.index.repository_exists(&repository("app")).await?);
     assert_eq!(home.index.stored_blob(&canonical("impossible")).await?, None);
+    Ok(())
+}
+
+async fn a_lost_blob_is_absent_for_clients_until_it_is_recorded_again(home: Home) -> Outcome {
+    let (mine, other) = (repository("app"), repository("other"));
+    home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;
+    let (digest, row) = (sha256("layer"), Some(stored_blob("layer")));
+    let is_found = async || home.index.blob(&mine, &digest).await;
+    // From memory, too.
+    assert_eq!((is_found().await?, is_found().await?), (row.clone(), row.clone()));
+    let lost = canonical("layer");
+    let mut writer = home.index.lock().await?;
+    assert!(writer.set_lost(&lost, true).await? && !writer.set_lost(&lost, true).await?);
+    assert!(!writer.set_lost(&canonical("absent"), true).await?);
+    assert!(writer.blobs(&mine, &[digest]).await?.is_empty(), "no manifest may name it");
+    assert!(writer.blob(&mine, &digest).await?.is_some(), "it can be deleted");
+    drop(writer);
+    assert_eq!(home.index.lost_blobs().await?, [lost]);
+    assert!(home.index.is_lost(&lost).await?);
+    for name in [digest, sha512("layer")] {
+        assert_eq!(home.index.blob(&mine, &name).await?, None);
+        assert_eq!(home.index.recorded_blob(&mine, &name).await?, row);
+        assert!(!home.index.mount_blob(&other, &name, NOW).await?);
+    }
+    assert_eq!(home.index.stored_blob(&lost).await?, row);
+
+    home.index.record_blob(&other, &blob("layer"), NOW).await?;
+    assert_eq!((is_found().await?, home.index.lost_blobs().await?), (row.clone(), Vec::new()));
+    let mut writer = home.index.lock().await?;
+    assert!(writer.set_lost(&lost, true).await? && writer.set_lost(&lost, false).await?);
+    drop(writer);
+    assert_eq!(is_found().await?, row);
     Ok(())
 }

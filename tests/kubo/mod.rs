@@ -15,6 +15,7 @@ mod purge;
 mod rebuild;
 mod redirect;
 mod registry;
+mod repair;
 mod restore;
 mod room;
 mod same;

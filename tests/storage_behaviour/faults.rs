@@ -11,9 +11,10 @@ use futures_util::future::BoxFuture;
 use roadstead::ipld::Cid;
 use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
-    AddressedTree, Announcer, Applied, BlockCollector, ByteStream, Content, ContentStore, Edit,
-    Finished, Ingest, Kind, NewContent, Permission, Result, SharedStorage, SourceFolder, Storage,
-    StorageError, StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
+    AddressedTree, Announcer, Applied, BlockCollector, BlockMender, ByteStream, Content,
+    ContentStore, Edit, Finished, Ingest, Kind, NewContent, Permission, Result, SharedStorage,
+    SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore,
+    UploadStore,
 };
 
 use super::{EditOneTree, Subject, noise, sha256};
@@ -91,6 +92,10 @@ impl Storage for FaultInjecting {
 
     fn block_collector(&self) -> Option<&dyn BlockCollector> {
         self.inner.block_collector()
+    }
+
+    fn block_mender(&self) -> Option<&dyn BlockMender> {
+        self.inner.block_mender()
     }
 
     fn announcer(&self) -> Option<&dyn Announcer> {

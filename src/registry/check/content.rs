@@ -1,33 +1,35 @@
 //! Reading content: each digest once, when it is first needed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use cid::Cid;
-
+use super::super::repair::{Finding, cannot_read};
 use super::super::{Progress, Registry, Result, Steps, layout};
-use super::finding::{Finding, cannot_read};
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::storage::{self, Content, StorageErrorKind};
 
 /// The content that was read so far.
 pub(super) struct Reading<'a> {
-    registry: &'a Registry,
+    pub(super) registry: &'a Registry,
     /// What it is, where that is what it should be.
     seen: HashMap<CanonicalDigest, Option<Content>>,
     /// How much was read.
     pub(super) blobs: usize,
     pub(super) bytes: u64,
     /// What is wrong with it.
-    pub(super) findings: Vec<Finding>,
+    damaged: BTreeMap<CanonicalDigest, String>,
+    /// Which blobs the index notes as lost.
+    lost: HashSet<CanonicalDigest>,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(registry: &'a Registry) -> Self {
-        Self { registry, seen: HashMap::new(), blobs: 0, bytes: 0, findings: Vec::new() }
+        let (seen, damaged, lost) = (HashMap::new(), BTreeMap::new(), HashSet::new());
+        Self { registry, seen, blobs: 0, bytes: 0, damaged, lost }
     }
 
     /// Reads all content that there is now.
     pub(super) async fn read_all(&mut self, progress: &dyn Progress) -> Result<()> {
+        self.look_for_lost().await?;
         let contents = self.registry.storage.contents().await?;
         progress.begin("reading blobs", Steps::each(&contents));
         for canonical in contents {
@@ -57,7 +59,7 @@ impl<'a> Reading<'a> {
         };
         self.blobs += 1;
         self.bytes += found.size;
-        let expected = self.expected(canonical).await?;
+        let expected = self.registry.expected_content(canonical).await?;
         match expected {
             _ if found.canonical != *canonical => {
                 self.condemn(canonical, format!("its bytes are {}", found.canonical));
@@ -69,6 +71,10 @@ impl<'a> Reading<'a> {
             Some((_, size)) if size != found.size => {
                 let what = format!("it has {} bytes, not {size} as in the index", found.size);
                 self.condemn(canonical, what);
+            }
+            _ if self.lost.contains(canonical) && self.is_lost_still(canonical).await? => {
+                let what = "its bytes are there, but the index notes them as lost: run `roadstead check --repair`";
+                self.condemn(canonical, what.to_owned());
             }
             _ => {
                 self.seen.insert(*canonical, Some(found));
@@ -111,18 +117,42 @@ impl<'a> Reading<'a> {
         Ok(!self.registry.index.repositories_with_blob(&digest, 1).await?.is_empty())
     }
 
-    /// Returns what the index says of content: its CID and size.
-    pub(super) async fn expected(&self, canonical: &CanonicalDigest) -> Result<Option<(Cid, u64)>> {
-        let index = &self.registry.index;
-        if let Some(row) = index.stored_blob(canonical).await? {
-            return Ok(Some((row.cid, row.size)));
-        }
-        let manifest = index.stored_manifest(canonical).await?;
-        Ok(manifest.map(|manifest| (manifest.cid, manifest.bytes.len() as u64)))
+    fn condemn(&mut self, canonical: &CanonicalDigest, what: String) {
+        self.damaged.insert(*canonical, what);
+        self.seen.insert(*canonical, None);
     }
 
-    fn condemn(&mut self, canonical: &CanonicalDigest, what: String) {
-        self.findings.push(Finding { about: format!("blob {canonical}"), what });
-        self.seen.insert(*canonical, None);
+    /// Returns the content with which something is wrong.
+    pub(super) fn damaged(&self) -> impl Iterator<Item = CanonicalDigest> {
+        self.damaged.keys().copied()
+    }
+
+    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.damaged.iter().map(|(canonical, what)| Finding {
+            about: format!("blob {canonical}"),
+            what: what.clone(),
+        })
+    }
+
+    /// Reads this content again when it is needed next.
+    pub(super) async fn forget(&mut self, contents: &[CanonicalDigest]) -> Result<()> {
+        for canonical in contents {
+            self.damaged.remove(canonical);
+            if let Some(found) = self.seen.remove(canonical) {
+                self.blobs -= 1;
+                self.bytes -= found.map_or(0, |found| found.size);
+            }
+        }
+        self.look_for_lost().await
+    }
+
+    async fn look_for_lost(&mut self) -> Result<()> {
+        self.lost = self.registry.index.lost_blobs().await?.into_iter().collect();
+        Ok(())
+    }
+
+    /// Asks once more: it may have been pushed meanwhile.
+    async fn is_lost_still(&self, canonical: &CanonicalDigest) -> Result<bool> {
+        Ok(self.registry.index.is_lost(canonical).await?)
     }
 }

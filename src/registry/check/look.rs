@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::super::repair::{Fault, Finding, cannot_read};
 use super::super::root::{fold_edits, peek};
 use super::super::walk::{Link, PassedOver, RepositoryLinks, TagLinks};
 use super::super::{Progress, Registry, Result, Steps, layout};
 use super::content::Reading;
-use super::finding::{Finding, cannot_read};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, TreeId};
 use crate::storage::TreePath;
 
@@ -32,6 +32,12 @@ pub(super) struct Look {
     /// Manifests that neither a tag nor an index leads to: `name@digest`.
     pub(super) untagged: BTreeSet<String>,
     pub(super) findings: BTreeSet<Finding>,
+    /// What can be tried to be mended of that.
+    pub(super) faults: BTreeSet<Fault>,
+    /// The repositories that were looked at.
+    pub(super) names: BTreeSet<RepositoryName>,
+    /// Whether a root is not that of its tree.
+    pub(super) has_other_root: bool,
 }
 
 impl Registry {
@@ -51,6 +57,7 @@ impl Registry {
             self.look_at_tree_content(&mut look, &in_tree, reading).await?;
             let repositories = self.tree(tree).repositories(&mut passed).await;
             look.repositories += repositories.len();
+            look.names.extend(repositories.iter().cloned());
             walked.push((tree, repositories, passed));
         }
         progress.begin("comparing repositories", Steps::Items(look.repositories as u64));
@@ -83,6 +90,7 @@ impl Registry {
         loop {
             let page = self.index.repositories(Some(look.tree), last.as_deref(), PAGE).await?;
             for name in page.iter().filter(|name| !known.contains(name)) {
+                look.faults.insert(Fault::Names(name.clone()));
                 look.find(format!("repository {name}"), "in the index, but not in the tree");
             }
             match page.last() {
@@ -127,6 +135,7 @@ impl Registry {
         for canonical in in_tree {
             let path = layout::blob_data(canonical);
             if !reading.is_there(canonical).await? {
+                look.faults.insert(Fault::Content(*canonical));
                 look.find(path, "the content of that digest is missing");
                 continue;
             }
@@ -136,6 +145,7 @@ impl Registry {
                 Ok(false) => "not a hard link to the content of that digest".to_owned(),
                 Err(error) => cannot_read(&error),
             };
+            look.faults.insert(Fault::Content(*canonical));
             look.copied.insert((tree, *canonical));
             look.find(path, what);
         }
@@ -158,6 +168,7 @@ impl Registry {
                         || reading.has_repository(canonical).await?
                         || !self.is_stored_with_edits(canonical).await?)
                 {
+                    look.faults.insert(Fault::Content(*canonical));
                     let about = format!("blob {canonical}");
                     look.find(about, "in the index, but its content is missing");
                 }
@@ -176,6 +187,7 @@ impl Registry {
         reading: &Reading<'_>,
     ) -> Result<()> {
         let name = &links.name;
+        let before = look.findings.len();
         let record = self.index.repository(name).await?;
         if let Some(other) = record.map(|record| record.tree).filter(|tree| *tree != look.tree) {
             let what = format!("in the index, the repository is in the {} tree", other.as_str());
@@ -188,7 +200,7 @@ impl Registry {
             self.look_at_link(look, link, reading).await;
         }
         for link in &links.layers {
-            if self.index.blob(name, &link.name).await?.is_none() {
+            if self.index.recorded_blob(name, &link.name).await?.is_none() {
                 look.find(&link.path, "the blob is not in the index");
             }
         }
@@ -213,6 +225,9 @@ impl Registry {
                 look.find(&link.path, "the referrer is missing");
             }
         }
+        if look.findings.len() > before {
+            look.faults.insert(Fault::Names(name.clone()));
+        }
         Ok(())
     }
 
@@ -223,6 +238,7 @@ impl Registry {
             return;
         };
         if !look.in_tree.contains(&(look.tree, target)) {
+            look.faults.insert(Fault::Content(target));
             look.find(&link.path, format!("it points to {target}, which is missing"));
             return;
         }
@@ -343,6 +359,7 @@ impl Registry {
         }
         let found = fold_edits(self.index.clone(), None, edits).await?.root;
         if found != expected {
+            look.has_other_root = true;
             let about = format!("the {} root", tree.as_str());
             look.find(about, format!("it is {found}, not {expected} as in the index"));
         }

@@ -19,7 +19,7 @@ impl Reading<'_> {
             if look.is_in_a_tree(&canonical) || look.is_referenced(&canonical) {
                 continue;
             }
-            let is_known = self.expected(&canonical).await?.is_some();
+            let is_known = self.registry.expected_content(&canonical).await?.is_some();
             if !is_known {
                 unsure.push((canonical, size));
             } else if !self.has_repository(&canonical).await? {
@@ -31,7 +31,7 @@ impl Reading<'_> {
             tokio::time::sleep(ROW_LIMIT).await;
         }
         for (canonical, size) in unsure {
-            if self.expected(&canonical).await?.is_none() {
+            if self.registry.expected_content(&canonical).await?.is_none() {
                 orphans.push(size);
             }
         }

@@ -44,6 +44,7 @@ use foreign_repository::ForeignRepository;
 pub use keys::SignedRecord;
 pub use restorable::Restorable;
 use roots::Located;
+pub(super) use roots::gateways;
 pub use roots::{OwnNode, Roots};
 
 /// How long a fetch is waited for where only the whole will do.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cid::Cid;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use tokio::time::timeout;
 
 use super::super::RegistryError;
@@ -115,13 +115,8 @@ impl Roots {
         node: Option<OwnNode>,
     ) -> reqwest::Result<Self> {
         let dialer = resolver.dialer();
-        // A proxy would dial any address, and a redirect lead anywhere.
-        let client = || {
-            let client = Client::builder().connect_timeout(CONNECT).no_proxy();
-            client.redirect(redirect::Policy::none())
-        };
         let guarded = https::build(|| client().dns_resolver(Arc::new(dialer.clone())))?;
-        let own = https::build(|| client().dns_resolver(Arc::new(Localhost)))?;
+        let own = own_client()?;
         let keys = Arc::new(Keys {
             gateways: gateways.to_vec(),
             own: own.clone(),
@@ -131,9 +126,7 @@ impl Roots {
             newest: Newest::default(),
         });
         let resolver = resolver.with_keys(Arc::<Keys>::clone(&keys));
-        let source =
-            |url: &String| Arc::new(Gateway::of_operator(own.clone(), url)) as Arc<dyn Source>;
-        let gateways = gateways.iter().map(source).collect();
+        let gateways = gateways_by(&own, gateways);
         let node = node.map(|OwnNode { kubo, keep_peers, notes }| {
             let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers, notes);
             (Node::new(kubo), peers)
@@ -272,6 +265,27 @@ impl Roots {
         self.dialer.check_gateway(gateway)?;
         Ok(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
     }
+}
+
+/// A client that goes nowhere by itself: a proxy would dial any address, and a redirect lead anywhere.
+fn client() -> ClientBuilder {
+    Client::builder().connect_timeout(CONNECT).no_proxy().redirect(redirect::Policy::none())
+}
+
+/// The client for gateways that the operator names.
+fn own_client() -> reqwest::Result<Client> {
+    https::build(|| client().dns_resolver(Arc::new(Localhost)))
+}
+
+fn gateways_by(client: &Client, urls: &[String]) -> Vec<Arc<dyn Source>> {
+    let source =
+        |url: &String| Arc::new(Gateway::of_operator(client.clone(), url)) as Arc<dyn Source>;
+    urls.iter().map(source).collect()
+}
+
+/// Makes the sources of gateways that the operator names, by their URLs.
+pub(in super::super) fn gateways(urls: &[String]) -> reqwest::Result<Vec<Arc<dyn Source>>> {
+    Ok(gateways_by(&own_client()?, urls))
 }
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::blocking::blocking;
 use super::{
-    AddressedTree, Announcer, BlockCollector, ByteStream, Content, ContentStore, Finished, Ingest,
-    Kind, Permission, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind,
-    Taken, TreeEdit, TreePath, TreeStore, UploadStore, files, permission,
+    AddressedTree, Announcer, BlockCollector, BlockMender, ByteStream, Content, ContentStore,
+    Finished, Ingest, Kind, Permission, Result, SharedStorage, SourceFolder, Storage, StorageError,
+    StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore, files, permission,
 };
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::reader;
@@ -118,6 +118,10 @@ impl Storage for Embedded {
     }
 
     fn block_collector(&self) -> Option<&dyn BlockCollector> {
+        None
+    }
+
+    fn block_mender(&self) -> Option<&dyn BlockMender> {
         None
     }
 

@@ -36,12 +36,17 @@ impl Blocks {
         Arc::new(Self { node, cached: Cache::with_weighter(entries, CACHED_BYTES, Weights) })
     }
 
-    /// Returns a block that is on the node.
+    /// Returns a block that is on the node, and is what its CID says.
     pub(super) async fn get(&self, cid: &Cid) -> Result<Bytes> {
         if let Some(bytes) = self.cached.get(cid) {
             return Ok(bytes);
         }
         let bytes = self.node.kubo.block(cid).await?;
+        // The node does not hash what it reads, and what is in memory stays there.
+        let Ok(Block { bytes, .. }) = Block::verify(*cid, bytes) else {
+            let what = format!("the node has other bytes as block {cid}");
+            return Err(StorageError::new(StorageErrorKind::Damaged, what));
+        };
         self.cached.insert(*cid, bytes.clone());
         Ok(bytes)
     }

@@ -13,6 +13,7 @@ mod cleaning;
 mod commit;
 mod error;
 mod ingest;
+mod mending;
 mod mfs_paths;
 mod node;
 mod pull;
@@ -34,10 +35,10 @@ use uuid::Uuid;
 
 use super::edit::linked;
 use super::{
-    AddressedTree, Announcer, Applied, BlockCollector, ByteStream, Content, ContentStore, Edit,
-    Finished, Ingest, Kind, NewContent, Permission, Result, SharedStorage, SourceFolder, Storage,
-    StorageContext, StorageError, StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore,
-    UploadStore,
+    AddressedTree, Announcer, Applied, BlockCollector, BlockMender, ByteStream, Content,
+    ContentStore, Edit, Finished, Ingest, Kind, NewContent, Permission, Result, SharedStorage,
+    SourceFolder, Storage, StorageContext, StorageError, StorageErrorKind, Taken, TreeEdit,
+    TreePath, TreeStore, UploadStore,
 };
 use crate::ipld::{Block, Cid, raw_cid};
 use crate::kubo::{Kubo, KuboErrorKind};
@@ -176,6 +177,10 @@ impl Storage for KuboStorage {
 
     fn block_collector(&self) -> Option<&dyn BlockCollector> {
         self.collects.then_some(self as &dyn BlockCollector)
+    }
+
+    fn block_mender(&self) -> Option<&dyn BlockMender> {
+        Some(self)
     }
 
     fn announcer(&self) -> Option<&dyn Announcer> {
@@ -417,6 +422,13 @@ impl AddressedTree for KuboStorage {
 impl BlockCollector for KuboStorage {
     async fn collect_blocks(&self) -> Result<()> {
         Ok(self.store.node.kubo.collect_garbage().await?)
+    }
+}
+
+#[async_trait]
+impl BlockMender for KuboStorage {
+    async fn drop_damaged(&self, file: &Cid) -> Result<u64> {
+        self.store.drop_damaged(file).await
     }
 }
 
