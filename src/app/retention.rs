@@ -22,6 +22,7 @@ pub(super) fn rules(settings: &Settings) -> Result<Retention, AppError> {
             tags: patterns(&rule.tags),
             keep_last: rule.keep_last,
             keep_younger_than: rule.keep_younger_than,
+            keep_pulled_within: rule.keep_pulled_within,
             keep_tags: patterns(&rule.keep_tags),
             delete_untagged_after: rule.delete_untagged_after,
             immutable_tags: patterns(&rule.immutable_tags),

@@ -44,6 +44,7 @@ mod pooler;
 mod postgres;
 mod process_locks;
 mod published;
+mod pulls;
 mod queue;
 mod quota;
 mod renewals;
@@ -81,6 +82,7 @@ pub use generation::AccountsState;
 pub use locks::Lease;
 pub use lookup::Lookup;
 pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
+pub use pulls::NewPulls;
 pub use quota::{Holding, Quota, QuotaExceeded, QuotaKind, QuotaRow, Usage};
 pub use rows::{
     Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, EventFilter, Folding,
@@ -88,6 +90,7 @@ pub use rows::{
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };
+pub use tags::TagTimes;
 pub use unreferenced::Untagged;
 pub use whole_repository::WholeRepository;
 pub use writer::Writer;

@@ -40,6 +40,7 @@ mod outcomes;
 mod plan;
 mod progress;
 mod publish;
+mod pulls;
 mod purge;
 mod queue_recovery;
 mod rebuild;
@@ -174,6 +175,8 @@ pub struct Registry {
     collections: Arc<collection::Collections>,
     /// The protected tags that were to be deleted a moment ago.
     refused: Arc<retention::Refused>,
+    /// The pulls that are to be added to the index.
+    pulls: Arc<pulls::Pulls>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -205,6 +208,7 @@ impl Registry {
             quota: Arc::default(),
             collections: Arc::default(),
             refused: Arc::default(),
+            pulls: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

@@ -16,6 +16,7 @@ mod nodes;
 mod opening;
 mod public;
 mod published;
+mod pulls;
 mod queue;
 mod quotas;
 mod referrers;
@@ -105,6 +106,7 @@ fn all_cases() -> Vec<Case> {
         nodes::cases(),
         public::cases(),
         published::cases(),
+        pulls::cases(),
         opening::cases(),
         accounts::cases(),
         visibility::cases(),
