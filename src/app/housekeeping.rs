@@ -25,6 +25,9 @@ const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 /// How often it is written what was pulled: a kill loses that much of it.
 const PULLS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The same after it could not be written.
+const PULLS_PAUSE: Duration = Duration::from_secs(30);
+
 /// How often it is written what was refused.
 const REFUSALS_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -156,7 +159,10 @@ async fn write_pulls(registry: Registry) {
             () = registry.many_pulls() => write.reset(),
             _ = write.tick() => {}
         }
-        within(PULLS_LIMIT, "write pulls", registry.write_pulls()).await;
+        if within(PULLS_LIMIT, "write pulls", registry.write_pulls()).await.is_none() {
+            // They wait in memory meanwhile.
+            tokio::time::sleep(PULLS_PAUSE).await;
+        }
     }
 }
 

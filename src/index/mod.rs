@@ -15,6 +15,7 @@ mod access;
 mod accounts;
 mod blobs;
 mod blocks;
+mod browse;
 mod cache;
 mod collectable;
 mod collecting;
@@ -71,6 +72,7 @@ pub use accounts::{
     Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepositories, SeenRepository,
     SetupCode, SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
 };
+pub use browse::{ImageSize, RepositoryContents, SeenImage};
 pub use collectable::{Collectable, FreeContent, WithForeignLayers};
 pub use collecting::Forgettable;
 pub use collection::{LastCollection, Unreferenced, UnreferencedPage, WithinGrace};

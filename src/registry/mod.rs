@@ -9,6 +9,7 @@ mod adopt;
 mod applied;
 mod batch;
 mod blobs;
+mod browse;
 mod catalog;
 mod check;
 mod clearing;

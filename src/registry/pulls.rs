@@ -185,8 +185,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn client(number: u8) -> Option<IpAddr> {
-        Some(Ipv4Addr::new(192, 0, 2, number).into())
+    fn client(number: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, number).into()
     }
 
     /// What waits, by repository, with how often it was pulled.
@@ -201,14 +201,14 @@ mod tests {
         let start = Instant::now();
         let after = |minutes| start + Duration::from_mins(minutes);
         for minutes in [0, 1, 59, 60, 61, 119] {
-            pulls.note(&name("a"), &one, client(1), after(minutes));
+            pulls.note(&name("a"), &one, Some(client(1)), after(minutes));
         }
-        pulls.note(&name("b"), &one, client(1), start);
-        pulls.note(&name("a"), &one, client(2), start);
+        pulls.note(&name("b"), &one, Some(client(1)), start);
+        pulls.note(&name("a"), &one, Some(client(2)), start);
         assert_eq!(counts(&pulls), [("a".to_owned(), 3), ("b".to_owned(), 1)]);
         // What was written counts no more, also for the next time.
-        pulls.note(&name("a"), &one, client(2), after(59));
-        pulls.note(&name("a"), &other, client(2), after(59));
+        pulls.note(&name("a"), &one, Some(client(2)), after(59));
+        pulls.note(&name("a"), &other, Some(client(2)), after(59));
         let taken = pulls.take();
         let found = |digest| taken.iter().find(|it| it.1 == digest).map(|it| it.2.count);
         assert_eq!((found(one), found(other)), (Some(0), Some(1)));
@@ -219,7 +219,7 @@ mod tests {
         let pulls = Pulls::default();
         let digest = CanonicalDigest::of(b"one");
         let start = Instant::now();
-        pulls.note(&name("a"), &digest, client(1), start);
+        pulls.note(&name("a"), &digest, Some(client(1)), start);
         pulls.note(&name("a"), &digest, None, start + Duration::from_secs(9));
         pulls.note(&name("a"), &digest, None, start);
         let taken = pulls.take();

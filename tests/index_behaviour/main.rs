@@ -5,6 +5,7 @@
 
 mod accounts;
 mod blobs;
+mod browse;
 mod cache;
 mod events;
 mod fixtures;
@@ -92,6 +93,7 @@ fn main() {
 fn all_cases() -> Vec<Case> {
     [
         blobs::cases(),
+        browse::cases(),
         manifests::cases(),
         tags::cases(),
         referrers::cases(),
