@@ -15,6 +15,7 @@ mod pattern;
 mod pull;
 mod push;
 mod removal;
+mod seen;
 mod size;
 mod tags;
 mod transfer;
