@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roadstead::index::{EdgeKind, ImageSize, Index, NewManifest, NewPulls, Result, Writer};
-use roadstead::oci::{CanonicalDigest, Digest, RepositoryName};
+use roadstead::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
 use crate::fixtures::{
     NOW, blob, blob_with_alias, canonical, cid, edge, give, manifest, repository, sha256, sha512,
@@ -91,7 +91,7 @@ async fn images_are_listed_by_tag_page_by_page(home: Home) -> Outcome {
     let mut paged = Vec::new();
     while paged.len() < 9 {
         let last = paged.last().and_then(|it: &roadstead::index::SeenImage| it.tag.clone());
-        let last = last.as_ref().map(|tag| tag.as_str());
+        let last = last.as_ref().map(Tag::as_str);
         let page = home.index.tagged_images(&mine, last, 3).await?;
         if page.is_empty() {
             break;

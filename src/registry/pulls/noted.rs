@@ -1,4 +1,4 @@
-//! Pulls: noted in memory, so that no pull waits for the index, and added to it in batches.
+//! The pulls that a process has noted and not written yet.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 
-use super::{Registry, Result};
-use crate::index::NewPulls;
 use crate::oci::{CanonicalDigest, RepositoryName};
 
 /// For how long a client's further pulls of a manifest do not count.
@@ -28,24 +26,24 @@ const MANY: usize = MOST / 2;
 
 /// Pulls of a manifest that are not written yet.
 #[derive(Debug, Clone, Copy)]
-struct Pending {
-    count: u64,
-    last: Instant,
+pub(super) struct Pending {
+    pub(super) count: u64,
+    pub(super) last: Instant,
 }
 
 type Waiting = HashMap<RepositoryName, HashMap<CanonicalDigest, Pending>>;
 
 /// The pulls of this process that are not written yet.
-pub(super) struct Pulls {
+pub(in super::super) struct Pulls {
     waiting: Mutex<(usize, Waiting)>,
     /// When a pull of a client counted, by a hash of client and manifest.
     counted: Cache<u64, Instant>,
     hasher: RandomState,
-    many: Notify,
+    pub(super) many: Notify,
     /// How many could not be noted.
     lost: AtomicU64,
     /// One task writes at a time.
-    writing: tokio::sync::Mutex<()>,
+    pub(super) writing: tokio::sync::Mutex<()>,
 }
 
 impl Default for Pulls {
@@ -87,7 +85,8 @@ impl Pulls {
         true
     }
 
-    fn add(&self, repository: &RepositoryName, manifest: CanonicalDigest, new: Pending) {
+    /// Adds to what waits for a manifest.
+    pub(super) fn add(&self, repository: &RepositoryName, manifest: CanonicalDigest, new: Pending) {
         let waiting = &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (size, repositories) = (&mut waiting.0, &mut waiting.1);
         let pending = repositories.get_mut(repository).and_then(|it| it.get_mut(&manifest));
@@ -108,7 +107,7 @@ impl Pulls {
     }
 
     /// Takes all that waits, in an order that is the same for all processes.
-    fn take(&self) -> Vec<(RepositoryName, CanonicalDigest, Pending)> {
+    pub(super) fn take(&self) -> Vec<(RepositoryName, CanonicalDigest, Pending)> {
         let (_, waiting) =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let mut taken: Vec<_> = (waiting.into_iter())
@@ -119,59 +118,10 @@ impl Pulls {
         taken.sort_unstable_by(|one, other| (&one.0, &one.1.0).cmp(&(&other.0, &other.1.0)));
         taken
     }
-}
 
-impl Registry {
-    /// Notes that a client was sent a manifest of a repository.
-    pub(super) fn note_pull(
-        &self,
-        repository: &RepositoryName,
-        manifest: &CanonicalDigest,
-        client: Option<IpAddr>,
-    ) {
-        self.pulls.note(repository, manifest, client, Instant::now());
-    }
-
-    /// Returns once so many pulls wait that they should be written.
-    pub async fn many_pulls(&self) {
-        self.pulls.many.notified().await;
-    }
-
-    /// Writes the pulls that this process has noted until now. What cannot be written waits for the next time. It goes on
-    /// if this future is dropped.
-    ///
-    /// # Errors
-    /// Those of the index.
-    pub async fn write_pulls(&self) -> Result<()> {
-        let registry = self.clone();
-        self.spawn_uncancellable(async move { registry.write_noted().await }).await
-    }
-
-    async fn write_noted(&self) -> Result<()> {
-        let _alone = self.pulls.writing.lock().await;
-        let taken = self.pulls.take();
-        let lost = self.pulls.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(lost, "failed to note pulls: too many wait to be written");
-        }
-        if taken.is_empty() {
-            return Ok(());
-        }
-        let new = taken.iter().map(|(repository, manifest, pending)| NewPulls {
-            repository: repository.clone(),
-            manifest: *manifest,
-            count: pending.count,
-            age: pending.last.elapsed(),
-        });
-        let new: Vec<NewPulls> = new.collect();
-        let mut written = 0;
-        let added = self.index.add_pulls(&new, |done| written = done).await;
-        if added.is_err() {
-            for (repository, manifest, pending) in &taken[written..] {
-                self.pulls.add(repository, *manifest, *pending);
-            }
-        }
-        Ok(added?)
+    /// Returns how many pulls could not be noted since the last call.
+    pub(super) fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
     }
 }
 
