@@ -20,6 +20,7 @@ mod teams;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 mod users;
 
 use std::sync::Arc;

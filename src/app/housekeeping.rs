@@ -22,6 +22,12 @@ const DELETION_PAUSE: Duration = Duration::from_millis(500);
 /// How often old events are removed.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
+/// How often it is written what was pulled: a kill loses that much of it.
+const PULLS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The same after it could not be written.
+const PULLS_PAUSE: Duration = Duration::from_secs(30);
+
 /// How often it is written what was refused.
 const REFUSALS_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -29,6 +35,7 @@ const REFUSALS_INTERVAL: Duration = Duration::from_mins(1);
 const FOLD_LIMIT: Duration = Duration::from_mins(5);
 const PRUNE_LIMIT: Duration = Duration::from_mins(5);
 const REFUSALS_LIMIT: Duration = Duration::from_secs(30);
+const PULLS_LIMIT: Duration = Duration::from_mins(1);
 const PURGE_LIMIT: Duration = Duration::from_mins(5);
 const CLEAN_LIMIT: Duration = Duration::from_mins(10);
 const ACCOUNTS_LIMIT: Duration = Duration::from_mins(5);
@@ -54,6 +61,7 @@ pub(super) fn begin(
     tasks.spawn(look_for_lost_blobs(registry.clone()));
     tasks.spawn(purge(registry.clone(), settings.clone()));
     tasks.spawn(prune(registry.clone(), settings.audit.keep));
+    tasks.spawn(write_pulls(registry.clone()));
     tasks.spawn(write_refusals(Arc::clone(index), Arc::clone(refusals)));
     tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
     if !settings.gc.interval.is_zero() {
@@ -73,7 +81,7 @@ async fn look_for_lost_blobs(registry: Registry) {
     }
 }
 
-/// Saves uploads and brings the root up to date when the server stops, with a limit for each step.
+/// Saves uploads, writes pulls and brings the root up to date when the server stops, with a limit for each step.
 pub(super) async fn end(registry: &Registry, grace: Duration) {
     let [least, most] = STEP_LIMITS;
     let limit = grace.clamp(least, most);
@@ -82,6 +90,7 @@ pub(super) async fn end(registry: &Registry, grace: Duration) {
         Ok::<(), RegistryError>(())
     };
     within(limit, "save uploads before stopping", saved).await;
+    within(limit, "write pulls before stopping", registry.write_pulls()).await;
     let parted = async {
         registry.leave_peers().await;
         Ok::<(), RegistryError>(())
@@ -146,6 +155,21 @@ async fn prune(registry: Registry, keep: Duration) {
             within(PRUNE_LIMIT, "remove old events", pruned).await
         {
             tracing::info!(unhandled, "removed old events");
+        }
+    }
+}
+
+/// Writes the pulls that were noted, every few seconds.
+async fn write_pulls(registry: Registry) {
+    let mut write = interval(PULLS_INTERVAL);
+    loop {
+        tokio::select! {
+            () = registry.many_pulls() => write.reset(),
+            _ = write.tick() => {}
+        }
+        if within(PULLS_LIMIT, "write pulls", registry.write_pulls()).await.is_none() {
+            // They wait in memory meanwhile.
+            tokio::time::sleep(PULLS_PAUSE).await;
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn rules(settings: &Settings) -> Result<Retention, AppError> {
                 TagOrder::Moved
             },
             keep_younger_than: rule.keep_younger_than,
+            keep_pulled_within: rule.keep_pulled_within,
             keep_tags: patterns(&rule.keep_tags),
             delete_untagged_after: rule.delete_untagged_after,
             immutable_tags: patterns(&rule.immutable_tags),

@@ -92,6 +92,7 @@ enum Command {
     Namespace(administration::NamespaceArguments),
     Repository(administration::RepositoryArguments),
     Quota(administration::QuotaArguments),
+    Usage(administration::UsageArguments),
     Audit(administration::AuditArguments),
     Config(config::ConfigArguments),
     Completions(completions::CompletionsArguments),
@@ -139,6 +140,7 @@ impl Command {
             | Self::Namespace(_)
             | Self::Repository(_)
             | Self::Quota(_)
+            | Self::Usage(_)
             | Self::Audit(_)
             | Self::Completions(_)
             | Self::CompleteNames(_)
@@ -206,6 +208,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Namespace(command) => administration::namespace(command),
         Command::Repository(command) => administration::repository(command),
         Command::Quota(command) => administration::quota(command),
+        Command::Usage(command) => administration::usage(command),
         Command::Audit(command) => administration::audit(command),
         Command::Config(command) => config::run(common, command),
         Command::Completions(command) => completions::run(command, Arguments::command()),

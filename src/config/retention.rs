@@ -14,7 +14,7 @@ const LONGEST: usize = 255;
 pub struct RetentionSettings {
     /// Patterns of the repositories that it is about.
     pub repositories: Vec<String>,
-    /// Patterns of the tags that `keep_last` and `keep_younger_than` are about.
+    /// Patterns of the tags that `keep_last`, `keep_younger_than` and `keep_pulled_within` are about.
     pub tags: Vec<String>,
     /// How many of these tags stay.
     pub keep_last: Option<usize>,
@@ -22,6 +22,8 @@ pub struct RetentionSettings {
     pub keep_last_by_version: bool,
     /// For how long each of them stays.
     pub keep_younger_than: Option<Duration>,
+    /// For how long each of them stays after its last pull.
+    pub keep_pulled_within: Option<Duration>,
     /// Patterns of tags that stay.
     pub keep_tags: Vec<String>,
     /// After how long a manifest without a tag goes.
@@ -41,6 +43,7 @@ struct Row {
     keep_last: Option<usize>,
     keep_last_by: Option<Order>,
     keep_younger_than: Option<String>,
+    keep_pulled_within: Option<String>,
     #[serde(default)]
     keep_tags: Vec<String>,
     delete_untagged_after: Option<String>,
@@ -75,10 +78,12 @@ impl RetentionSettings {
             !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_whitespace)
         };
         let all = vec!["*".to_owned()];
-        let says_how_much = row.keep_last.is_some() || row.keep_younger_than.is_some();
+        let says_how_much = row.keep_last.is_some()
+            || row.keep_younger_than.is_some()
+            || row.keep_pulled_within.is_some();
         if row.tags.is_some() && !says_how_much {
-            return Err("`tags` says which tags `keep_last` and `keep_younger_than` are about: set one of these, or \
-                leave it out"
+            return Err("`tags` says which tags `keep_last`, `keep_younger_than` and `keep_pulled_within` are about: set \
+                one of these, or leave it out"
                 .to_owned());
         }
         if row.keep_last_by.is_some() && row.keep_last.is_none() {
@@ -92,6 +97,7 @@ impl RetentionSettings {
             keep_last: row.keep_last,
             keep_last_by_version: row.keep_last_by == Some(Order::Version),
             keep_younger_than: read_duration("keep_younger_than", row.keep_younger_than)?,
+            keep_pulled_within: read_duration("keep_pulled_within", row.keep_pulled_within)?,
             keep_tags: row.keep_tags,
             delete_untagged_after: read_duration(
                 "delete_untagged_after",
@@ -151,6 +157,8 @@ mod tests {
         let by = |order| json!({ "repositories": ["a"], "keep_last": 3, "keep_last_by": order });
         assert!(read(by("version")).unwrap().keep_last_by_version);
         assert!(!read(by("moved")).unwrap().keep_last_by_version);
+        let pulled = json!({ "repositories": ["a"], "keep_pulled_within": "30d", "tags": ["v*"] });
+        assert_eq!(read(pulled).unwrap().keep_pulled_within, Some(Duration::from_hours(720)));
         for (rule, reason) in [
             (by("name"), "unknown variant"),
             (
@@ -171,7 +179,11 @@ mod tests {
                 "`keep_younger_than` has to be",
             ),
             (json!({ "repositories": ["a"], "keep_last": -1 }), "invalid value"),
-            (json!({ "repositories": ["a"], "keep_pulled_within": "3d" }), "unknown field"),
+            (
+                json!({ "repositories": ["a"], "keep_pulled_within": "soon" }),
+                "`keep_pulled_within` has to be",
+            ),
+            (json!({ "repositories": ["a"], "keep_pushed_within": "3d" }), "unknown field"),
         ] {
             let refused = read(rule.clone()).unwrap_err();
             assert!(refused.contains(reason), "{rule}: {refused}");

@@ -9,8 +9,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "retention",
         kind: Kind::Tables,
         default: "[]",
-        expects: "tables [[retention]] with repositories and tags, keep_last, keep_last_by, \
-            keep_younger_than, keep_tags, delete_untagged_after, immutable_tags or protect",
+        expects: "tables [[retention]] with repositories and tags, keep_last, keep_last_by, keep_younger_than, \
+            keep_pulled_within, keep_tags, delete_untagged_after, immutable_tags or protect",
         help: "Which tags and manifests are deleted by themselves, and which tags cannot be moved or deleted \
             (docs/CLEANING.md).",
     },

@@ -71,6 +71,12 @@ async fn find(
     log::content(request, Some(&manifest.cid), 0);
     let what = (&manifest.digest, Some(&manifest.cid));
     describe(&mut response, api, grant, reference, what).await?;
+    if !is_head {
+        repository.note_pull(&manifest, Some(client::of(request).group()));
+    } else if matches!(reference, Reference::Tag(_)) {
+        // containerd sends no more than that for an image that its node has.
+        repository.note_pull(&manifest, None);
+    }
     if is_known {
         return Ok(response.finish());
     }

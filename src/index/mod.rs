@@ -15,6 +15,7 @@ mod access;
 mod accounts;
 mod blobs;
 mod blocks;
+mod browse;
 mod cache;
 mod collectable;
 mod collecting;
@@ -45,6 +46,7 @@ mod pooler;
 mod postgres;
 mod process_locks;
 mod published;
+mod pulls;
 mod queue;
 mod quota;
 mod renewals;
@@ -71,6 +73,7 @@ pub use accounts::{
     Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepositories, SeenRepository,
     SetupCode, SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
 };
+pub use browse::{ImageSize, RepositoryContents, SeenImage};
 pub use collectable::{Collectable, FreeContent, WithForeignLayers};
 pub use collecting::Forgettable;
 pub use collection::{LastCollection, Unreferenced, UnreferencedPage, WithinGrace};
@@ -82,6 +85,7 @@ pub use generation::AccountsState;
 pub use locks::Lease;
 pub use lookup::Lookup;
 pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
+pub use pulls::NewPulls;
 pub use quota::{Holding, Quota, QuotaExceeded, QuotaKind, QuotaRow, Usage};
 pub use rows::{
     Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, EventFilter, Folding,
@@ -89,6 +93,7 @@ pub use rows::{
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };
+pub use tags::TagTimes;
 pub use whole_repository::WholeRepository;
 pub use writer::Writer;
 

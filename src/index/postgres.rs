@@ -23,7 +23,7 @@ use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
@@ -36,6 +36,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/postgres/0010_quotas.sql"),
     include_str!("migrations/postgres/0011_audit.sql"),
     include_str!("migrations/postgres/0012_unreferenced.sql"),
+    include_str!("migrations/postgres/0013_pulls.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.

@@ -10,7 +10,7 @@ use super::failure::kind;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 12] = [
+const MIGRATIONS: [(i64, &str); 13] = [
     (1, "init"),
     (2, "turns"),
     (3, "gateway"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(i64, &str); 12] = [
     (10, "quotas"),
     (11, "audit"),
     (12, "unreferenced"),
+    (13, "pulls"),
 ];
 
 /// The newest schema that this program knows.

@@ -23,7 +23,7 @@ use super::pool::Pool;
 use super::renewals::Renewals;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -36,6 +36,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/sqlite/0010_quotas.sql"),
     include_str!("migrations/sqlite/0011_audit.sql"),
     include_str!("migrations/sqlite/0012_unreferenced.sql"),
+    include_str!("migrations/sqlite/0013_pulls.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.

@@ -6,6 +6,19 @@ use super::statement::Statement;
 use super::{Index, Result, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
+/// A tag with its times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagTimes {
+    /// The tag.
+    pub tag: Tag,
+    /// What it points to.
+    pub digest: Digest,
+    /// When it moved, as [`Writer::tag_moved`] returns it.
+    pub moved: i64,
+    /// When its manifest was last pulled, as far as it was noted, by the same clock.
+    pub pulled: Option<i64>,
+}
+
 impl Index {
     /// Lists tags bytewise after `last`, at most `limit`.
     pub async fn tags(
@@ -27,17 +40,20 @@ impl Index {
         rows.iter().map(|(name,)| parsed(name)).collect()
     }
 
-    /// Lists tags with what they point to and their times, as [`Writer::tag_moved`] returns them: bytewise after `last`, at
-    /// most `limit`.
+    /// Lists tags with what they point to and their times: bytewise after `last`, at most `limit`.
     pub async fn tag_states(
         &self,
         repository: &RepositoryName,
         last: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<(Tag, Digest, i64)>> {
+    ) -> Result<Vec<TagTimes>> {
+        type Row = (String, String, i64, Option<i64>);
+
         let connection = &mut self.read().await?;
-        let rows: Vec<(String, String, i64)> = on!(connection, "listing tags", db => sqlx::query_as(
-            "SELECT t.name, t.digest, t.updated FROM repositories r JOIN tags t ON t.repository = r.id \
+        let rows: Vec<Row> = on!(connection, "listing tags", db => sqlx::query_as(
+            "SELECT t.name, t.digest, t.updated, m.last_pulled \
+             FROM repositories r JOIN tags t ON t.repository = r.id \
+             JOIN repository_manifests m ON m.repository = r.id AND m.canonical = t.canonical \
              WHERE r.name = $1 AND t.name > $2 ORDER BY t.name LIMIT $3",
         )
         .bind(repository.as_str())
@@ -45,8 +61,9 @@ impl Index {
         .bind(i64::from(limit))
         .fetch_all(db)
         .await)?;
-        let read = |(tag, digest, moved): &(String, String, i64)| {
-            Ok((parsed(tag)?, parsed(digest)?, *moved))
+        let read = |(tag, digest, moved, pulled): &Row| {
+            let (tag, digest) = (parsed(tag)?, parsed(digest)?);
+            Ok(TagTimes { tag, digest, moved: *moved, pulled: *pulled })
         };
         rows.iter().map(read).collect()
     }
@@ -107,6 +124,26 @@ impl Writer {
         .bind(tag.as_str())
         .fetch_optional(db)
         .await)
+    }
+
+    /// Returns when the manifest was last pulled that a tag points to, as far as it was noted, by the clock of
+    /// [`Writer::tag_moved`].
+    pub async fn tag_pulled(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<i64>> {
+        let connection = self.connection();
+        let found: Option<(Option<i64>,)> = on!(connection, "finding a tag", db => sqlx::query_as(
+            "SELECT m.last_pulled FROM repositories r \
+             JOIN tags t ON t.repository = r.id AND t.name = $2 \
+             JOIN repository_manifests m ON m.repository = r.id AND m.canonical = t.canonical WHERE r.name = $1",
+        )
+        .bind(repository.as_str())
+        .bind(tag.as_str())
+        .fetch_optional(db)
+        .await)?;
+        Ok(found.and_then(|(pulled,)| pulled))
     }
 
     /// Points a tag to a manifest, now. Fails if the repository does not have that.

@@ -16,6 +16,9 @@ pub(super) struct Guard {
     /// For how long the tag must not have moved, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unmoved_for: Option<i64>,
+    /// For how long the tag's manifest must not have been pulled, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unpulled_for: Option<i64>,
     /// For how long the manifest must have had no tag, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) untagged_for: Option<i64>,

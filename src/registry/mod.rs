@@ -9,6 +9,7 @@ mod adopt;
 mod applied;
 mod batch;
 mod blobs;
+mod browse;
 mod catalog;
 mod check;
 mod clearing;
@@ -40,6 +41,7 @@ mod outcomes;
 mod plan;
 mod progress;
 mod publish;
+mod pulls;
 mod purge;
 mod queue_recovery;
 mod rebuild;
@@ -183,6 +185,8 @@ pub struct Registry {
     sources: Option<Arc<Remote>>,
     /// The protected tags that were to be deleted a moment ago.
     refused: Arc<retention::Refused>,
+    /// The pulls that are to be added to the index.
+    pulls: Arc<pulls::Pulls>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -216,6 +220,7 @@ impl Registry {
             lost_blobs: Arc::default(),
             sources: None,
             refused: Arc::default(),
+            pulls: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

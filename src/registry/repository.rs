@@ -1,5 +1,6 @@
 //! The repository that a client reads: one of this registry, or a foreign one. Use cases do not ask which.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -94,6 +95,14 @@ impl Repository<'_> {
     pub fn fetch_ahead(&self, manifest: &ManifestRow) {
         if let Self::Foreign(foreign) = self {
             foreign.fetch_ahead(manifest);
+        }
+    }
+
+    /// Notes that a client was sent a manifest, which counts as a pull; or without a client that one has looked whether it
+    /// is the same still, which only says that it is used. Of foreign images nothing is noted.
+    pub fn note_pull(&self, manifest: &ManifestRow, client: Option<IpAddr>) {
+        if let Self::Own(Own { registry, name, .. }) = self {
+            registry.note_pull(name, &manifest.canonical, client);
         }
     }
 

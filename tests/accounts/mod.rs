@@ -1,6 +1,7 @@
 //! Users and robots with rights by repository: what clients are answered, and what real ones do.
 
 mod auditing;
+mod browse;
 mod catalog;
 mod clients;
 mod crashes;

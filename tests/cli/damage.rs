@@ -354,7 +354,7 @@ fn a_data_folder_of_a_newer_version_is_left_as_it_is() {
         let report = refused(&server, arguments);
         assert!(report.stderr.contains("the index was written by a newer version"), "{report}");
         assert!(
-            report.stderr.contains("its schema is version 1001, this program knows up to 12"),
+            report.stderr.contains("its schema is version 1001, this program knows up to 13"),
             "{report}"
         );
     }

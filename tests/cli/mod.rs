@@ -4,6 +4,7 @@
 
 mod accounts;
 mod adopt;
+mod browse;
 mod check;
 mod cid;
 mod commands;

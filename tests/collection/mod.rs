@@ -3,6 +3,7 @@
 mod commands;
 mod full_disk;
 mod load;
+mod pulls;
 mod retention;
 
 use std::env;

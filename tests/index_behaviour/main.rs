@@ -5,6 +5,7 @@
 
 mod accounts;
 mod blobs;
+mod browse;
 mod cache;
 mod events;
 mod fixtures;
@@ -16,6 +17,7 @@ mod nodes;
 mod opening;
 mod public;
 mod published;
+mod pulls;
 mod queue;
 mod quotas;
 mod referrers;
@@ -91,6 +93,7 @@ fn main() {
 fn all_cases() -> Vec<Case> {
     [
         blobs::cases(),
+        browse::cases(),
         manifests::cases(),
         tags::cases(),
         referrers::cases(),
@@ -105,6 +108,7 @@ fn all_cases() -> Vec<Case> {
         nodes::cases(),
         public::cases(),
         published::cases(),
+        pulls::cases(),
         opening::cases(),
         accounts::cases(),
         visibility::cases(),

@@ -162,6 +162,9 @@ async fn unmake_times(home: &Home) -> Outcome {
         ]
     };
     for statement in noting.iter().chain(&[
+        "DROP TABLE pull_notes",
+        "ALTER TABLE repository_manifests DROP COLUMN pulls",
+        "ALTER TABLE repository_manifests DROP COLUMN last_pulled",
         "DROP INDEX repository_blobs_unreferenced",
         "DROP INDEX repository_manifests_untagged",
         "DROP INDEX repository_manifests_foreign",

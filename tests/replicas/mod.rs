@@ -4,6 +4,7 @@
 mod client;
 mod collections;
 mod load;
+mod pulls;
 mod purges;
 mod tags;
 mod uploads;

@@ -27,6 +27,7 @@ mod setup;
 mod table;
 mod team;
 mod token;
+mod usage;
 mod user;
 
 pub(super) use audit::{AuditArguments, run as audit};
@@ -47,6 +48,7 @@ pub(super) use setup::{SetupArguments, run as setup};
 pub(super) use table::{Column, print, print_list};
 pub(super) use team::{TeamArguments, run as team};
 pub(super) use token::{TokenArguments, run as token};
+pub(super) use usage::{UsageArguments, run as usage};
 pub(super) use user::{UserArguments, run as user};
 
 use super::{CommonArguments, output, runtime};

@@ -97,7 +97,12 @@ pub(super) async fn config(repository: &Repository, manifest: &Manifest) -> Conf
     }
     let config = manifest.blobs.first().filter(|config| config.size <= LARGEST_CONFIG);
     let Some(Descriptor { digest, size, .. }) = config else { return Config::default() };
-    let most = usize::try_from(*size).unwrap_or(usize::MAX);
+    config_of(repository, digest, *size).await
+}
+
+/// Reads a config of at most so many bytes; nothing if there is none that says something.
+pub(super) async fn config_of(repository: &Repository, digest: &Digest, most: u64) -> Config {
+    let most = usize::try_from(most.min(LARGEST_CONFIG)).unwrap_or(usize::MAX);
     let read = async {
         let blob = repository.blob(digest).await?;
         blob.read_to_end(most).await

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::advice::registry;
 use super::describe::{self, Described};
 use super::name::ImageName;
+use super::seen;
 use super::size::shown;
 use crate::cli::administration::print;
 use crate::cli::connection::{Connection, ConnectionArguments};
@@ -17,13 +18,13 @@ use crate::cli::output::escape;
 use crate::cli::runtime;
 use crate::client::{Repository, Result};
 use crate::images::{Platform, again};
-use crate::oci::{ManifestKind, MediaType};
+use crate::oci::{ManifestKind, MediaType, Reference};
 
 /// Shows what an image consists of
 #[derive(Debug, Args)]
 #[command(
     after_help = "Of an index, the layers are those of --platform, else of this machine, else of its first image.\n\n\
-    JSON: {image, digest, mediaType, artifactType, size, cid, created, annotations, platform, config, layers: [{mediaType, digest, \
+    JSON: {image, digest, mediaType, artifactType, size, own, shared, cid, created, pushed, pulls, lastPulled, annotations, platform, config, layers: [{mediaType, digest, \
         size, cid}], platforms: [{platform, digest, size, cid}], history, referrers: [{digest, mediaType, artifactType, size}], \
         ipfs: [command]}. Sizes are in bytes; what the registry does not say is null.\n\n\
     Example:\n  roadstead info registry.example/team/app:v1 --json"
@@ -98,7 +99,7 @@ impl InfoArguments {
             })
         });
         let platforms: Vec<Value> = platforms.collect();
-        Ok(Some(json!({
+        let mut described = json!({
             "image": name.to_string(),
             "digest": root.digest.to_string(),
             "mediaType": root.manifest.media_type.as_str(),
@@ -114,7 +115,13 @@ impl InfoArguments {
             "platforms": platforms,
             "history": config.history,
             "referrers": referrers(&repository, &root).await?,
-        })))
+        });
+        let reference = Reference::Digest(root.digest);
+        match seen::image(&connection.client, &name.repository, &reference).await {
+            Some(seen) => seen.add_to(&mut described),
+            None => seen::add_nothing_to(&mut described),
+        }
+        Ok(Some(described))
     }
 
     /// Chooses the image whose layers are shown.
@@ -172,6 +179,9 @@ fn report(image: &Value) -> String {
         line(if name == "mediaType" { "type" } else { name }, field(image, name));
     }
     line("size", image["size"].as_u64().map(shown));
+    line("shared", image["shared"].as_u64().map(shown));
+    line("pushed", field(image, "pushed"));
+    line("pulls", image["pulls"].as_u64().map(|pulls| pulls.to_string()));
     let list = |name: &str| image[name].as_array().map_or(&[][..], Vec::as_slice);
     let row = |value: &Value, first: &str| {
         let texts = [first, "digest", "cid"].map(|name| field(value, name).unwrap_or_default());

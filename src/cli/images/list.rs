@@ -1,7 +1,8 @@
 //! `roadstead list`: the repositories of a registry and their tags.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
@@ -13,6 +14,7 @@ use super::advice::registry;
 use super::describe::{self, AT_ONCE};
 use super::lines::lines;
 use super::pattern::matches;
+use super::seen::{self, SeenImage};
 use super::size::shown;
 use crate::cli::administration::{Column, RegistryHost, print, print_list, registry_or_default};
 use crate::cli::connection::ConnectionArguments;
@@ -25,7 +27,10 @@ const COLUMNS: &[Column] = &[
     ("REPOSITORY", "repository"),
     ("TAG", "tag"),
     ("SIZE", "size"),
+    ("SHARED", "shared"),
     ("CREATED", "created"),
+    ("PUSHED", "pushed"),
+    ("PULLS", "pulls"),
     ("DIGEST", "digest"),
 ];
 
@@ -34,9 +39,11 @@ const COLUMNS: &[Column] = &[
 #[command(
     after_help = "PATTERN is a name, or one with stars: `*` is anything within a component, `**` anything; behind a colon, the same \
         for tags. Without one, all repositories that you may see are listed.\n\n\
-    JSON: a list of {repository, tags: [{tag, digest, mediaType, size, cid, created, pushed, pulls}]}. Sizes are in bytes, what \
-        several platforms share counts once. What the registry does not say, or what cannot be read, is null: \
-        `pushed` and `pulls` always are so far, `cid` at registries without IPFS.\n\n\
+    JSON: a list of {repository, tags: [{tag, digest, mediaType, size, own, shared, cid, created, pushed, pulls, lastPulled}]}. \
+        Sizes are in bytes, what several platforms share counts once; of `size` other images of the repository have \
+        `shared`, too, and `own` would go with the image. What the registry does not say, or what cannot be read, is null: \
+        `own`, `shared`, `pushed`, `pulls` and `lastPulled` at registries other than Roadstead and where you have to sign \
+        in to administer it, `cid` at registries without IPFS.\n\n\
     Examples:\n  roadstead list --registry localhost:5000\n  roadstead list 'team/*:v1*' --registry registry.example --json"
 )]
 pub(in crate::cli) struct ListArguments {
@@ -72,9 +79,18 @@ pub(in crate::cli) fn run(arguments: &ListArguments) -> anyhow::Result<ExitCode>
             return Ok(names.collect());
         }
         let is_pattern = names.contains('*');
+        // After the first repository of which it does not say more it is not asked again.
+        let says_more = &AtomicBool::new(true);
+        let client = &connection.client;
         let listed = stream::iter(repositories)
             .map(|name| (connection.repository(&name), name))
             .map(|(repository, name)| async move {
+                if says_more.load(Ordering::Relaxed) {
+                    match describe_seen(client, &repository, tags).await {
+                        Some(described) => return Ok(described),
+                        None => says_more.store(false, Ordering::Relaxed),
+                    }
+                }
                 match describe_repository(&repository, tags).await {
                     // One of several that may not be read is no reason to be silent about the others.
                     Err(error) if is_pattern && is_unreadable(&error) => {
@@ -117,6 +133,32 @@ async fn find(client: &crate::client::Client, pattern: &str) -> Result<Vec<Repos
     Ok(found)
 }
 
+/// Describes a repository by what a Roadstead says of it: that is no pull of any of its images.
+async fn describe_seen(
+    client: &crate::client::Client,
+    repository: &Repository,
+    pattern: &str,
+) -> Option<Value> {
+    let mut images = seen::images(client, repository.name()).await?;
+    images.retain(|image| image.tag().is_some_and(|tag| matches(pattern, tag.as_str())));
+    // Several images may have one config.
+    let configs: BTreeSet<Digest> = images.iter().filter_map(SeenImage::config).collect();
+    let times: HashMap<Digest, Option<String>> = stream::iter(configs)
+        .map(|digest| async move {
+            let config = describe::config_of(repository, &digest, u64::MAX).await;
+            (digest, config.created)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let described = images.iter().map(|image| {
+        let created = image.config().and_then(|config| times.get(&config)?.as_deref());
+        image.described(created)
+    });
+    let described: Vec<Value> = described.collect();
+    Some(json!({ "repository": repository.name().as_str(), "tags": described }))
+}
+
 async fn describe_repository(repository: &Repository, pattern: &str) -> Result<Value> {
     let tags = match again(|| repository.tags().all()).await {
         Ok(tags) => tags,
@@ -154,11 +196,11 @@ async fn describe_tag(
         Err(error) if error.kind == ClientErrorKind::NotFound => return Ok(None),
         Err(error) if is_unreadable(&error) => json!({
             "digest": null, "mediaType": null, "size": null, "cid": null, "created": null,
-            "pushed": null, "pulls": null,
         }),
         Err(error) => return Err(error),
     };
     described["tag"] = json!(tag.as_str());
+    seen::add_nothing_to(&mut described);
     Ok(Some(described))
 }
 
@@ -182,8 +224,6 @@ async fn describe_image(
             "size": describe::size(all),
             "cid": root.cid,
             "created": config.created,
-            "pushed": null,
-            "pulls": null,
         });
         known.lock().await.insert(root.digest, described.clone());
         described
@@ -201,12 +241,19 @@ fn rows(listed: &[Value]) -> Vec<Value> {
         }
         for tag in tags {
             let digest = tag["digest"].as_str().unwrap_or_default();
-            let created = tag["created"].as_str().map(|text| text.chars().take(10).collect());
+            let day = |name: &str| {
+                let day = tag[name].as_str().map(|text| text.chars().take(10).collect::<String>());
+                day.unwrap_or_else(|| "-".to_owned())
+            };
+            let bytes = |name: &str| tag[name].as_u64().map_or_else(|| "-".to_owned(), shown);
             rows.push(json!({
                 "repository": name,
                 "tag": tag["tag"],
-                "size": tag["size"].as_u64().map_or_else(|| "-".to_owned(), shown),
-                "created": created.unwrap_or_else(|| "-".to_owned()),
+                "size": bytes("size"),
+                "shared": bytes("shared"),
+                "created": day("created"),
+                "pushed": day("pushed"),
+                "pulls": tag["pulls"].as_u64().map_or_else(|| "-".to_owned(), |it| it.to_string()),
                 "digest": digest.chars().take(19).collect::<String>(),
             }));
         }

@@ -18,6 +18,7 @@ mod pattern;
 mod pull;
 mod push;
 mod removal;
+mod seen;
 mod size;
 mod tags;
 mod transfer;

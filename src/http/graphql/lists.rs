@@ -3,6 +3,7 @@
 use async_graphql::{OutputType, SimpleObject};
 
 use super::bounds::QUERY;
+use super::images::{Image, NamespaceUsage};
 use super::types::{
     AuditEvent, Grant, Member, Namespace, Quota, Repository, Robot, Team, Token, User,
 };
@@ -22,6 +23,8 @@ const USUAL: i32 = 50;
 #[graphql(concrete(name = "NamespacePage", params(Namespace)))]
 #[graphql(concrete(name = "QuotaPage", params(Quota)))]
 #[graphql(concrete(name = "RepositoryPage", params(Repository)))]
+#[graphql(concrete(name = "ImagePage", params(Image)))]
+#[graphql(concrete(name = "NamespaceUsagePage", params(NamespaceUsage)))]
 #[graphql(concrete(name = "AuditEventPage", params(AuditEvent)))]
 pub(super) struct List<T: OutputType> {
     /// What is on it

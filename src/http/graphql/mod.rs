@@ -5,11 +5,13 @@
 //! The schema is `schema.graphql`, which a test compares.
 
 mod bounds;
+mod browse;
 mod collection;
 mod count;
 mod error;
 mod fields;
 mod handler;
+mod images;
 mod lists;
 mod manifests;
 mod moment;

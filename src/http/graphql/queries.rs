@@ -7,8 +7,10 @@ use async_graphql::{ComplexObject, Context, Object, Result};
 
 use super::super::Api;
 use super::bounds::{CHANGE, QUERY};
+use super::browse;
 use super::error::{no_accounts, refusal};
 use super::fields::Fields;
+use super::images::{Image, NamespaceUsage};
 use super::lists::{List, complexity, page};
 use super::manifests;
 use super::moment::Moment;
@@ -29,6 +31,11 @@ pub(super) fn parts<'a>(context: &Context<'a>) -> Result<(&'a Administration, &'
     }
     let administration = context.data_opt::<Arc<Administration>>().ok_or_else(no_accounts)?;
     Ok((administration, context.data::<Caller>()?))
+}
+
+/// Tells whether clients have accounts.
+fn has_accounts(context: &Context<'_>) -> bool {
+    context.data_opt::<Arc<Administration>>().is_some()
 }
 
 #[Object]
@@ -174,10 +181,52 @@ impl Query {
         after: Option<String>,
         first: Option<i32>,
     ) -> Result<List<Repository>> {
-        let (administration, caller) = parts(context)?;
         let page = page(after.as_deref(), first);
+        if !has_accounts(context) {
+            return browse::repositories(context, page).await;
+        }
+        let (administration, caller) = parts(context)?;
         let repositories = administration.repositories(caller, page).await;
         repositories.map(Into::into).map_err(refusal)
+    }
+
+    /// The images of a repository that the caller may pull from, by their tags
+    #[graphql(complexity = "complexity(first, child_complexity)")]
+    async fn images(
+        &self,
+        context: &Context<'_>,
+        repository: String,
+        after: Option<String>,
+        first: Option<i32>,
+    ) -> Result<List<Image>> {
+        browse::images(context, &repository, page(after.as_deref(), first)).await
+    }
+
+    /// An image of a repository that the caller may pull from, by a tag or a digest
+    #[graphql(complexity = "QUERY + child_complexity")]
+    async fn image(
+        &self,
+        context: &Context<'_>,
+        repository: String,
+        reference: String,
+    ) -> Result<Image> {
+        browse::image(context, &repository, &reference).await
+    }
+
+    /// What namespaces have, by their names: those of the caller, all for administrators and where there are no accounts
+    #[graphql(complexity = "complexity(first, child_complexity)")]
+    async fn usage(
+        &self,
+        context: &Context<'_>,
+        after: Option<String>,
+        first: Option<i32>,
+    ) -> Result<List<NamespaceUsage>> {
+        let page = page(after.as_deref(), first);
+        if !has_accounts(context) {
+            return browse::usage(context, page).await;
+        }
+        let (administration, caller) = parts(context)?;
+        administration.usage(caller, page).await.map(Into::into).map_err(refusal)
     }
 
     /// The audit log, in the order in which things happened

@@ -149,6 +149,7 @@ pub(super) enum Visibility {
 
 /// A repository
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(super) struct Repository {
     pub(super) name: String,
     pub(super) visibility: Visibility,

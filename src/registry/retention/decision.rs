@@ -20,6 +20,8 @@ pub(super) struct TagState {
     pub(super) moved: i64,
     /// Whether that is the time of its move.
     pub(super) is_known: bool,
+    /// When what it points to was last pulled, as far as it was noted; in milliseconds since the Unix epoch.
+    pub(super) pulled: Option<i64>,
 }
 
 /// What becomes of a tag.
@@ -44,6 +46,8 @@ pub(super) struct Clock {
     pub(super) now: i64,
     /// What is younger stays.
     pub(super) grace: Duration,
+    /// Since when pulls have been noted, in milliseconds since the Unix epoch.
+    pub(super) pulls_since: i64,
 }
 
 impl Clock {
@@ -164,6 +168,20 @@ fn verdict(
             return Ok(format!("younger than {age_text}"));
         }
         reasons.push(format!("older than {age_text}"));
+    }
+    if let Some(limit) = rule.keep_pulled_within {
+        let text = humantime(limit);
+        if state.pulled.is_some_and(|pulled| clock.is_within(pulled, limit)) {
+            return Ok(format!("pulled within {text}"));
+        }
+        // What was never pulled stays as long as if its push were a pull.
+        if clock.is_within(state.moved, limit) {
+            return Ok(format!("pushed within {text}"));
+        }
+        if clock.is_within(clock.pulls_since, limit) {
+            return Ok(format!("nobody knows whether it was pulled within {text}"));
+        }
+        reasons.push(format!("not pulled within {text}"));
     }
     if let Some(count) = rule.keep_last {
         if !state.is_known {

@@ -33,10 +33,17 @@ impl Guard {
         tag: &Tag,
         digest: Digest,
     ) -> Result<Option<Refusal>> {
-        let Some(limit) = self.unmoved_for else { return Ok(None) };
-        let moved = writer.tag_moved(repository, tag).await?;
-        let now = writer.now().await?;
-        let is_young = moved.is_none_or(|moved| now.saturating_sub(moved.abs()) < limit);
+        let mut is_young = false;
+        if let Some(limit) = self.unmoved_for {
+            let moved = writer.tag_moved(repository, tag).await?;
+            let now = writer.now().await?;
+            is_young = moved.is_none_or(|moved| now.saturating_sub(moved.abs()) < limit);
+        }
+        if let Some(limit) = self.unpulled_for {
+            let pulled = writer.tag_pulled(repository, tag).await?;
+            let now = writer.now().await?;
+            is_young |= pulled.is_some_and(|pulled| now.saturating_sub(pulled) < limit);
+        }
         Ok(is_young.then_some(Refusal::ConditionOn(Some(digest))))
     }
 

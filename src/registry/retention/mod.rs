@@ -18,7 +18,7 @@ use super::events::REFUSED;
 use super::guard::Guard;
 use super::intent::Intent;
 use super::{Condition, Expected, Registry, RegistryError, Result, now};
-use crate::index::{Actor, NewEvent};
+use crate::index::{Actor, NewEvent, TagTimes};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 use decision::Clock;
 use refused::REMEMBERED;
@@ -91,6 +91,9 @@ impl Registry {
     }
 
     async fn retain_in(&self, name: &RepositoryName, deleted: &mut DeletedByRules) -> Result<()> {
+        if self.limits.retention.needs_pulls(name) {
+            self.write_pulls().await?;
+        }
         let RetentionPlan { tags, untagged, .. } = self.plan_for(name.clone()).await?;
         let going = tags.into_iter().filter(|decision| !decision.stays);
         let (followers, tags): (Vec<Decision>, Vec<Decision>) =
@@ -125,12 +128,14 @@ impl Registry {
     async fn delete_tag(&self, name: &RepositoryName, decision: Decision) -> Result<bool> {
         let Decision { tag, digest, rule, why, .. } = decision;
         let text = format!("{name}:{tag}");
+        let unpulled_for = self.limits.retention.pulled_within(name, &tag).map(millis);
         let intent = Intent::DeleteTag {
             repository: name.clone(),
             tag,
             condition: Condition { only_if: Some(Expected::OneOf(vec![digest])), unless: None },
             guard: Guard {
                 unmoved_for: Some(millis(self.limits.collection_grace)),
+                unpulled_for,
                 ..Guard::default()
             },
         };
@@ -187,11 +192,8 @@ impl Registry {
             let last = states.last().map(|state| state.tag.as_str().to_owned());
             let page = self.index.tag_states(&repository, last.as_deref(), AT_ONCE).await?;
             let is_last = page.len() < AT_ONCE as usize;
-            states.extend(page.into_iter().map(|(tag, digest, moved)| TagState {
-                tag,
-                digest,
-                moved: moved.abs(),
-                is_known: moved >= 0,
+            states.extend(page.into_iter().map(|TagTimes { tag, digest, moved, pulled }| {
+                TagState { tag, digest, moved: moved.abs(), is_known: moved >= 0, pulled }
             }));
             if is_last {
                 break;
@@ -204,7 +206,8 @@ impl Registry {
             }
             None => Vec::new(),
         };
-        let clock = Clock { now, grace: self.limits.collection_grace };
+        let pulls_since = self.index.pulls_noted_since().await?;
+        let clock = Clock { now, grace: self.limits.collection_grace, pulls_since };
         let tags = rules.decide(&repository, &states, clock, |tag| {
             untagged.iter().any(|canonical| tag.refers_to(&Digest::from(*canonical)))
         });

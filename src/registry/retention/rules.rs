@@ -22,7 +22,7 @@ pub enum TagOrder {
 pub struct RetentionRule {
     /// The repositories that it is about.
     pub repositories: Vec<Pattern>,
-    /// The tags that `keep_last` and `keep_younger_than` are about. They delete no others.
+    /// The tags that `keep_last`, `keep_younger_than` and `keep_pulled_within` are about. They delete no others.
     pub tags: Vec<TagPattern>,
     /// How many of these tags stay: the last ones.
     pub keep_last: Option<usize>,
@@ -30,6 +30,8 @@ pub struct RetentionRule {
     pub keep_last_by: TagOrder,
     /// For how long each of these tags stays after it has moved.
     pub keep_younger_than: Option<Duration>,
+    /// For how long each of these tags stays after its manifest was last pulled or pushed.
+    pub keep_pulled_within: Option<Duration>,
     /// Tags that stay, whatever a rule says.
     pub keep_tags: Vec<TagPattern>,
     /// After how long a manifest goes that has no tag and is in no index.
@@ -47,7 +49,14 @@ impl RetentionRule {
 
     /// Tells whether tags can go by this rule.
     pub(super) fn deletes_tags(&self) -> bool {
-        self.keep_last.is_some() || self.keep_younger_than.is_some()
+        self.keep_last.is_some()
+            || self.keep_younger_than.is_some()
+            || self.keep_pulled_within.is_some()
+    }
+
+    /// Tells whether a tag is among those that can go by this rule.
+    pub(super) fn can_delete(&self, tag: &Tag) -> bool {
+        self.deletes_tags() && self.tags.iter().any(|pattern| pattern.matches(tag))
     }
 }
 
@@ -88,6 +97,17 @@ impl Retention {
     pub(in super::super) fn protected(&self, repository: &RepositoryName) -> Vec<String> {
         let patterns = self.about(repository).flat_map(|(_, rule)| &rule.protect);
         patterns.map(|pattern| pattern.as_str().to_owned()).collect()
+    }
+
+    /// For how long a tag stays after it was pulled, by the rule that keeps it for longest.
+    pub(super) fn pulled_within(&self, repository: &RepositoryName, tag: &Tag) -> Option<Duration> {
+        let rules = self.about(repository).filter(|(_, rule)| rule.can_delete(tag));
+        rules.filter_map(|(_, rule)| rule.keep_pulled_within).max()
+    }
+
+    /// Tells whether it depends on pulls what becomes of a repository's tags.
+    pub(super) fn needs_pulls(&self, repository: &RepositoryName) -> bool {
+        self.about(repository).any(|(_, rule)| rule.keep_pulled_within.is_some())
     }
 
     /// After how long a repository's manifests go that have no tag: what any rule keeps stays.

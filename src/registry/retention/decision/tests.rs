@@ -6,7 +6,7 @@ use crate::oci::Algorithm;
 
 const DAY: i64 = 86_400_000;
 const NOW: i64 = 1_000 * DAY;
-const CLOCK: Clock = Clock { now: NOW, grace: Duration::from_hours(24) };
+const CLOCK: Clock = Clock { now: NOW, grace: Duration::from_hours(24), pulls_since: 0 };
 
 fn days(count: u64) -> Duration {
     Duration::from_hours(24 * count)
@@ -14,7 +14,8 @@ fn days(count: u64) -> Duration {
 
 fn state(tag: &str, age: i64) -> TagState {
     let digest = Digest::of(Algorithm::Sha256, tag.as_bytes());
-    TagState { tag: tag.parse().unwrap(), digest, moved: NOW - age * DAY, is_known: true }
+    let (tag, moved) = (tag.parse().unwrap(), NOW - age * DAY);
+    TagState { tag, digest, moved, is_known: true, pulled: None }
 }
 
 fn patterns(texts: &[&str]) -> Vec<TagPattern> {
@@ -87,6 +88,41 @@ fn tags_of_unknown_time_are_not_counted_and_stay_for_a_whole_period() {
 }
 
 #[test]
+fn a_tag_stays_for_a_period_after_its_last_pull_or_its_push() {
+    let pulled =
+        |tag, age, days: i64| TagState { pulled: Some(NOW - days * DAY), ..state(tag, age) };
+    let tags = [pulled("a", 90, 20), pulled("b", 90, 50), state("c", 90), state("d", 20)];
+    let within = |age| RetentionRule { keep_pulled_within: Some(days(age)), ..rule(&["*"]) };
+    assert_eq!(goes(vec![within(30)], &tags), ["b", "c"]);
+    assert_eq!(goes(vec![within(60)], &tags), ["c"]);
+    let both = RetentionRule { keep_last: Some(3), ..within(30) };
+    assert_eq!(goes(vec![both], &tags), [""; 0], "`c` has two after it");
+    let younger = RetentionRule { keep_younger_than: Some(days(10)), ..rule(&["*"]) };
+    assert_eq!(goes(vec![younger.clone()], &tags), ["a", "b", "c", "d"]);
+    assert_eq!(goes(vec![younger, within(30)], &tags), ["b", "c"]);
+    let elsewhere = RetentionRule { keep_pulled_within: Some(days(30)), ..rule(&["x"]) };
+    let none = RetentionRule { keep_last: Some(0), ..rule(&["*"]) };
+    assert_eq!(goes(vec![elsewhere, none], &tags), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn where_pulls_are_noted_since_a_short_time_tags_stay_for_a_whole_period() {
+    let within = RetentionRule { keep_pulled_within: Some(days(30)), ..rule(&["*"]) };
+    let rules = Retention { rules: vec![within] };
+    let tags = [state("a", 90), TagState { is_known: false, ..state("b", 29) }, state("c", 400)];
+    let decide = |since: i64| {
+        let clock = Clock { pulls_since: NOW - since * DAY, ..CLOCK };
+        let decisions = rules.decide(&name("team/app"), &tags, clock, |_| false);
+        decisions.into_iter().map(|it| (it.stays, it.why)).collect::<Vec<_>>()
+    };
+    let unknown = (true, "nobody knows whether it was pulled within 30d".to_owned());
+    let pushed = (true, "pushed within 30d".to_owned());
+    assert_eq!(decide(29), [unknown.clone(), pushed.clone(), unknown]);
+    let unused = (false, "not pulled within 30d".to_owned());
+    assert_eq!(decide(30), [unused.clone(), pushed, unused]);
+}
+
+#[test]
 fn tags_of_a_subject_follow_it_and_are_not_counted() {
     let hex = "ab".repeat(32);
     let signature = format!("sha256-{hex}.sig");
@@ -151,15 +187,18 @@ fn any_rule() -> impl Strategy<Value = RetentionRule> {
     let texts =
         || prop::collection::vec(prop::sample::select(vec!["*", "a*", "*1", "b*", "ab"]), 0..3);
     let count = prop::option::of(0..5_usize);
-    let age = prop::option::of((0..40_u64).prop_map(days));
-    (texts(), count, age, texts(), texts()).prop_map(|(tags, keep_last, age, named, protect)| {
-        let (keep_tags, protect) = (patterns(&named), patterns(&protect));
-        RetentionRule { keep_last, keep_younger_than: age, keep_tags, protect, ..rule(&tags) }
-    })
+    let age = || prop::option::of((0..40_u64).prop_map(days));
+    (texts(), count, age(), age(), texts(), texts()).prop_map(
+        |(tags, keep_last, keep_younger_than, keep_pulled_within, named, protect)| {
+            let (keep_tags, protect) = (patterns(&named), patterns(&protect));
+            let rule = RetentionRule { keep_tags, protect, ..rule(&tags) };
+            RetentionRule { keep_last, keep_younger_than, keep_pulled_within, ..rule }
+        },
+    )
 }
 
 /// What has to stay, put as simply as it can be: by counting for each tag and rule.
-fn must_stay(rules: &[RetentionRule], tags: &[TagState], state: &TagState) -> bool {
+fn must_stay(rules: &[RetentionRule], tags: &[TagState], state: &TagState, since: i64) -> bool {
     let hits = |patterns: &[TagPattern], tag: &Tag| patterns.iter().any(|it| it.matches(tag));
     let is_spared =
         |rule: &RetentionRule| hits(&rule.protect, &state.tag) || hits(&rule.keep_tags, &state.tag);
@@ -167,19 +206,25 @@ fn must_stay(rules: &[RetentionRule], tags: &[TagState], state: &TagState) -> bo
         return true;
     }
     let of = |rule: &&RetentionRule| {
-        (rule.keep_last.is_some() || rule.keep_younger_than.is_some())
+        (rule.keep_last.is_some()
+            || rule.keep_younger_than.is_some()
+            || rule.keep_pulled_within.is_some())
             && hits(&rule.tags, &state.tag)
     };
     let mut deleting = rules.iter().filter(of).peekable();
     let is_left_alone = deleting.peek().is_none();
     let keeps = |rule: &RetentionRule| {
-        let is_young = rule.keep_younger_than.is_some_and(|age| {
-            i128::from(NOW - state.moved) < i128::try_from(age.as_millis()).unwrap()
-        });
+        let is_before = |time: i64, age: Duration| {
+            i128::from(NOW - time) < i128::try_from(age.as_millis()).unwrap()
+        };
+        let is_young = rule.keep_younger_than.is_some_and(|age| is_before(state.moved, age));
+        let used = [Some(state.moved), state.pulled, Some(since)].into_iter().flatten();
+        let is_used =
+            rule.keep_pulled_within.is_some_and(|age| is_before(used.max().unwrap(), age));
         let later = tags.iter().filter(|other| {
             hits(&rule.tags, &other.tag) && (other.moved, &other.tag) > (state.moved, &state.tag)
         });
-        is_young || rule.keep_last.is_some_and(|count| later.count() < count)
+        is_young || is_used || rule.keep_last.is_some_and(|count| later.count() < count)
     };
     is_left_alone || deleting.any(keeps)
 }
@@ -188,13 +233,19 @@ proptest! {
     #[test]
     fn rules_that_overlap_decide_as_counting_by_hand_does(
         rules in prop::collection::vec(any_rule(), 0..5),
-        tags in prop::collection::btree_map("[ab]{1,2}[01]?", -2..50_i64, 0..14),
+        tags in prop::collection::btree_map(
+            "[ab]{1,2}[01]?", (-2..50_i64, prop::option::of(-2..50_i64)), 0..14),
+        since in 0..50_i64,
     ) {
-        let tags: Vec<TagState> = tags.iter().map(|(tag, age)| state(tag, *age)).collect();
+        let tag = |(tag, (age, pulled)): (&String, &(i64, Option<i64>))| {
+            TagState { pulled: pulled.map(|age| NOW - age * DAY), ..state(tag, *age) }
+        };
+        let tags: Vec<TagState> = tags.iter().map(tag).collect();
+        let clock = Clock { pulls_since: NOW - since * DAY, ..CLOCK };
         let retention = Retention { rules: rules.clone() };
-        for decision in retention.decide(&name("team/app"), &tags, CLOCK, |_| false) {
+        for decision in retention.decide(&name("team/app"), &tags, clock, |_| false) {
             let state = tags.iter().find(|state| state.tag == decision.tag).unwrap();
-            prop_assert_eq!(decision.stays, must_stay(&rules, &tags, state), "{:?}", decision);
+            prop_assert_eq!(decision.stays, must_stay(&rules, &tags, state, clock.pulls_since), "{:?}", decision);
         }
     }
 }
