@@ -315,7 +315,8 @@ fn what_a_source_has_is_fetched_and_what_lies_floods_or_hangs_is_not_believed() 
     let gateways = format!("{hostile},{}", source.url(""));
     let gateways = gateways.trim_end_matches('/').to_owned();
     let only_hostile = hostile.clone();
-    let mut server = Server::start_on_with(&TempData::new().0, move |command| {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut server = Server::start_on_with(&folder.path().join("data"), move |command| {
         command.env("ROADSTEAD_FEDERATION__GATEWAYS", &only_hostile);
     });
     let root = push_to(&server);
@@ -337,15 +338,6 @@ fn what_a_source_has_is_fetched_and_what_lies_floods_or_hangs_is_not_believed() 
     assert!(http::get(&server.url(&path)).body == layer);
     assert_eq!(fs::read(data_file(&server, &layer)).unwrap(), layer, "the tree has it as well");
     assert_well(&server);
-}
-
-/// A data folder that stays until the test's process ends.
-struct TempData(PathBuf);
-
-impl TempData {
-    fn new() -> Self {
-        Self(tempfile::TempDir::new().unwrap().keep().join("data"))
-    }
 }
 
 #[test]
