@@ -22,15 +22,15 @@ struct State {
 }
 
 impl Check {
-    /// Returns the content, which reports what is read of it to the check and the progress. `hashes` tells whether the
-    /// bytes are hashed as well, or only counted.
+    /// Returns the content, which reports what is read of it to the check and the progress. `is_hashed` tells whether
+    /// the bytes are hashed as well, or only counted.
     pub(super) fn of(
         descriptor: &Descriptor,
         content: Content,
         progress: &Arc<dyn TransferProgress>,
-        hashes: bool,
+        is_hashed: bool,
     ) -> (Content, Arc<Self>) {
-        let hasher = hashes.then(|| Hasher::new(descriptor.digest.algorithm()));
+        let hasher = is_hashed.then(|| Hasher::new(descriptor.digest.algorithm()));
         let state = Mutex::new(State { hasher, hashed: 0, read: 0 });
         let check = Arc::new(Self { descriptor: descriptor.clone(), state });
         let (noted, progress) = (Arc::clone(&check), Arc::clone(progress));

@@ -54,6 +54,40 @@ fn with_header(
     })
 }
 
+/// What it may ask the management API.
+fn queries(digest: &str) -> Vec<String> {
+    vec![
+        "{ repositories(first: 1) { items { name visibility } next } }".to_owned(),
+        "{ repositories { items { name visibility } next } }".to_owned(),
+        "{ namespaces { items { name } next } }".to_owned(),
+        "{ grants { items { holder role pattern } next } }".to_owned(),
+        "{ quotas { items { namespace usedBytes } next } }".to_owned(),
+        "{ usage { items { namespace bytes unreferenced repositories tags } next } }".to_owned(),
+        // Of fields beside each other those come first that are found first.
+        "{ repositories { items { contents { tags manifests bytes unreferenced } } } }".to_owned(),
+        "{ images(repository: \"team/secret\") { items { size { bytes shared } } } }".to_owned(),
+        "{ images(repository: \"hidden\") { items { digest } } }".to_owned(),
+        "{ images(repository: \"team/open\") { items { size { bytes own shared } } } }".to_owned(),
+        "{ image(repository: \"team/secret\", reference: \"v1\") { size { bytes } } }".to_owned(),
+        "{ image(repository: \"team/secret\", reference: \"-no tag\") { digest } }".to_owned(),
+        "{ tokens { items { id name } next } }".to_owned(),
+        "{ robots { items { name } next } }".to_owned(),
+        "{ audit { items { kind user repository } next } }".to_owned(),
+        "mutation { setVisibility(name: \"team/secret\", visibility: PUBLIC) { name } }".to_owned(),
+        "mutation { removeRepository(name: \"team/secret\") }".to_owned(),
+        "mutation { removeRepository(name: \"hidden\") }".to_owned(),
+        "mutation { undelete(repository: \"team/secret\", reference: \"v1\") { digest } }"
+            .to_owned(),
+        "mutation { undelete(repository: \"hidden\", reference: \"v1\") { digest } }".to_owned(),
+        purge("team/secret", digest),
+        purge("hidden", digest),
+        purge("carl/app", digest),
+        undelete("carl/app", digest),
+        "mutation { addNamespace(name: \"hidden\") { name } }".to_owned(),
+        "mutation { addNamespace(name: \"team\") { name } }".to_owned(),
+    ]
+}
+
 /// Everything that a stranger may request, by this sender.
 fn answers(team: &Team, sender: &Sender) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -110,41 +144,13 @@ fn answers(team: &Team, sender: &Sender) -> Vec<(String, String)> {
         let path = format!("/v2/_catalog{path}");
         note(format!("GET {path}"), &team.get(&path, sender));
     }
-    for query in [
-        "{ repositories(first: 1) { items { name visibility } next } }",
-        "{ repositories { items { name visibility } next } }",
-        "{ namespaces { items { name } next } }",
-        "{ grants { items { holder role pattern } next } }",
-        "{ quotas { items { namespace usedBytes } next } }",
-        "{ usage { items { namespace bytes unreferenced repositories tags } next } }",
-        // Of fields beside each other those come first that are found first.
-        "{ repositories { items { contents { tags manifests bytes unreferenced } } } }",
-        "{ images(repository: \"team/secret\") { items { size { bytes shared } } } }",
-        "{ images(repository: \"hidden\") { items { digest } } }",
-        "{ images(repository: \"team/open\") { items { size { bytes own shared } } } }",
-        "{ image(repository: \"team/secret\", reference: \"v1\") { size { bytes } } }",
-        "{ image(repository: \"team/secret\", reference: \"-no tag\") { digest } }",
-        "{ tokens { items { id name } next } }",
-        "{ robots { items { name } next } }",
-        "{ audit { items { kind user repository } next } }",
-        "mutation { setVisibility(name: \"team/secret\", visibility: PUBLIC) { name } }",
-        "mutation { removeRepository(name: \"team/secret\") }",
-        "mutation { removeRepository(name: \"hidden\") }",
-        "mutation { undelete(repository: \"team/secret\", reference: \"v1\") { digest } }",
-        "mutation { undelete(repository: \"hidden\", reference: \"v1\") { digest } }",
-        &purge("team/secret", &digest),
-        &purge("hidden", &digest),
-        &purge("carl/app", &digest),
-        &undelete("carl/app", &digest),
-        "mutation { addNamespace(name: \"hidden\") { name } }",
-        "mutation { addNamespace(name: \"team\") { name } }",
-    ] {
+    for query in queries(&digest) {
         let Sender::Basic(name, password) = sender else { continue };
         let answer = http::send(|client| {
             let request = client.post(team.server.url("/graphql")).json(&json!({ "query": query }));
             request.basic_auth(name, Some(password))
         });
-        note(query.to_owned(), &answer);
+        note(query, &answer);
     }
     let root = succeed(&mut team.server.command(["root"])).trim().to_owned();
     let hidden = roadstead::oci::CanonicalDigest::of(SECRET);
