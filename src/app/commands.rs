@@ -247,10 +247,17 @@ impl Commands {
                 let task = tokio::spawn(work);
                 async move { task.await.map_err(|error| error.to_string())? }.boxed().shared()
             };
-            mending.entry(fault.clone()).or_insert_with(begin).clone()
+            // What has ended is of somebody who did not wait for it, and may be long ago.
+            match mending.get(&fault).filter(|known| known.peek().is_none()) {
+                Some(under_way) => under_way.clone(),
+                None => mending.entry(fault.clone()).insert_entry(begin()).get().clone(),
+            }
         };
         let Ok(mended) = timeout(COLLECTION, mend).await else { return Ok(None) };
-        self.mending.lock().unwrap_or_else(PoisonError::into_inner).remove(&fault);
+        let mut mending = self.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        if mending.get(&fault).is_some_and(|known| known.peek().is_some()) {
+            mending.remove(&fault);
+        }
         mended.map(Some)
     }
 

@@ -212,6 +212,7 @@ impl From<RegistryError> for ApiError {
             E::FederationDenied(_)
             | E::MustBePublic(_)
             | E::NoAccounts(_)
+            | E::PurgeTooLarge(_)
             | E::TagFixed(..)
             | E::TagProtected(..) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             E::OverQuota(exceeded) => return exceeded.into(),

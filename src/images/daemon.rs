@@ -300,6 +300,10 @@ impl ImageTarget for DaemonTarget {
         self.archive.begin(plan).await
     }
 
+    fn hashes(&self) -> bool {
+        self.archive.hashes()
+    }
+
     async fn has(&self, blob: &Descriptor) -> Result<bool> {
         self.archive.has(blob).await
     }

@@ -127,6 +127,24 @@ impl Writer {
         repository: &RepositoryName,
         digests: &[Digest],
     ) -> Result<HashMap<Digest, BlobRow>> {
+        self.find_blobs(repository, digests, "b.state <> 'lost' AND ").await
+    }
+
+    /// The same, also where bytes are lost.
+    pub async fn recorded_blobs(
+        &mut self,
+        repository: &RepositoryName,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, BlobRow>> {
+        self.find_blobs(repository, digests, "").await
+    }
+
+    async fn find_blobs(
+        &mut self,
+        repository: &RepositoryName,
+        digests: &[Digest],
+        condition: &str,
+    ) -> Result<HashMap<Digest, BlobRow>> {
         let connection = self.connection();
         let mut found = HashMap::with_capacity(digests.len());
         for chunk in digests.chunks(NAMES_AT_ONCE) {
@@ -135,8 +153,9 @@ impl Writer {
                 let mut select = QueryBuilder::new(
                     "SELECT rb.digest, b.digest, b.cid, b.size FROM repositories r \
                      JOIN repository_blobs rb ON rb.repository = r.id \
-                     JOIN blobs b ON b.digest = rb.canonical WHERE b.state <> 'lost' AND r.name = ",
+                     JOIN blobs b ON b.digest = rb.canonical WHERE ",
                 );
+                select.push(condition).push("r.name = ");
                 select.push_bind(repository.as_str()).push(" AND rb.digest IN (");
                 let mut list = select.separated(", ");
                 for digest in chunk {

@@ -13,6 +13,9 @@ use crate::oci::{CanonicalDigest, RepositoryName};
 /// How many manifests are noted in one transaction, so that changes of tags wait for a short time only.
 const AT_ONCE: usize = 200;
 
+/// How deep indexes within indexes are looked at: others wait meanwhile.
+const DEPTH: u32 = 8;
+
 /// How much older the time of an index or of what it lists has to be than the pull that renews it, in milliseconds: one
 /// index may list many manifests, and many indexes one.
 const RELATED_LAG: i64 = 60_000;
@@ -68,14 +71,16 @@ impl Writer {
             "WITH RECURSIVE pulled (repository, canonical) AS ( \
              SELECT n.repository, n.canonical FROM repositories r \
              JOIN manifest_names n ON n.repository = r.id AND n.digest = $2 WHERE r.name = $1 \
-             ), above (repository, canonical) AS (SELECT repository, canonical FROM pulled UNION \
-             SELECT e.repository, e.canonical FROM above a \
+             ), above (repository, canonical, depth) AS (SELECT repository, canonical, 0 FROM pulled UNION \
+             SELECT e.repository, e.canonical, a.depth + 1 FROM above a \
              JOIN manifest_names n ON n.repository = a.repository AND n.canonical = a.canonical \
              JOIN manifest_edges e ON e.repository = n.repository AND e.target = n.digest AND e.kind = 'child' \
-             ), below (repository, canonical) AS (SELECT repository, canonical FROM pulled UNION \
-             SELECT n.repository, n.canonical FROM below b \
+             WHERE a.depth < {DEPTH} \
+             ), below (repository, canonical, depth) AS (SELECT repository, canonical, 0 FROM pulled UNION \
+             SELECT n.repository, n.canonical, b.depth + 1 FROM below b \
              JOIN manifest_edges e ON e.repository = b.repository AND e.canonical = b.canonical AND e.kind = 'child' \
-             JOIN manifest_names n ON n.repository = e.repository AND n.digest = e.target) \
+             JOIN manifest_names n ON n.repository = e.repository AND n.digest = e.target \
+             WHERE b.depth < {DEPTH}) \
              UPDATE repository_manifests SET last_pulled = {clock} - $3 \
              WHERE repository = (SELECT id FROM repositories WHERE name = $1) AND canonical <> $2 \
              AND canonical IN (SELECT canonical FROM above UNION SELECT canonical FROM below) \

@@ -53,7 +53,7 @@ pub(super) async fn plan_manifest(
             targets.push(edge.target);
         }
     }
-    let blobs = writer.blobs(repository, &targets).await?;
+    let blobs = writer.recorded_blobs(repository, &targets).await?;
     let mut contents: BTreeSet<CanonicalDigest> =
         blobs.into_values().map(|row| row.canonical).collect();
     writer.remove_manifest(repository, &row.canonical).await?;

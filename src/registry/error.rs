@@ -161,6 +161,11 @@ pub enum RegistryError {
         "{0} not found: no content with that digest is stored; if it has a sha256 digest, use that one"
     )]
     NothingStored(Digest),
+    /// More goes with a manifest than a client may have purged at once.
+    #[error(
+        "cannot purge {0} at once, since too many manifests and blobs go with it: purge what it lists first, or have the operator run `roadstead purge`"
+    )]
+    PurgeTooLarge(Digest),
     /// What was pushed was purged at the same moment.
     #[error("cannot store {0}: it was purged during the push; push it again")]
     Purged(Digest),

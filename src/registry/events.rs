@@ -61,6 +61,8 @@ impl Intent {
             }
             Self::DeleteManifest { repository, digest, .. } => {
                 if let Some(row) = writer.manifest(repository, digest).await? {
+                    // Its bytes are found by that name alone.
+                    event.digest = Some(row.canonical.into());
                     let tags = writer.tags_of(repository, &row.canonical).await?;
                     let tags: Vec<String> = tags.iter().map(|(tag, _)| tag.to_string()).collect();
                     event.reference = (!tags.is_empty()).then(|| tags.join(","));

@@ -5,7 +5,7 @@
 //! its blocks under every root, earlier ones too, and its bytes are removed, unless a repository has them as a blob
 //! still. The rest of those roots is served on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
@@ -24,6 +24,9 @@ use crate::storage::{Content, Edit};
 
 /// How many repositories are named that have a blob still, and how many manifests that need one.
 const LISTED: u32 = 100;
+
+/// How many manifests and blobs a purge on behalf of a client is about at most: others cannot push meanwhile.
+const MOST_OF_CLIENT: usize = 1000;
 
 /// What a purge came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,8 @@ struct Contents {
     children: BTreeSet<CanonicalDigest>,
     /// What is stored, and not in the index: a rebuild forgets what no manifest names.
     forgotten: BTreeMap<CanonicalDigest, Content>,
+    /// Of a purge on behalf of a client, what the repository had: what others have alone is not looked for.
+    former: Option<HashSet<Digest>>,
 }
 
 impl Registry {
@@ -70,24 +75,34 @@ impl Registry {
     /// a manifest of the repository references it; [`RegistryError::Waiting`] when it was withdrawn, and its bytes
     /// could not be removed yet: the next start or purge does that.
     pub async fn purge(&self, repository: &RepositoryName, digest: &Digest) -> Result<Purged> {
-        self.purge_as(Actor::default(), Guard::default(), repository, digest).await
+        let contents = self.contents(repository, digest, Contents::default()).await?;
+        self.purge_as(Actor::default(), Guard::default(), repository, digest, contents).await
     }
 
     /// Purges a manifest that the repository has, or had not long ago, on behalf of who may delete it. What the rules
     /// protect stays. It is carried to its end, even if this future is dropped.
     ///
     /// # Errors
-    /// As [`Registry::purge`]; [`RegistryError::ManifestUnknown`] if it was never there; [`RegistryError::TagProtected`]
+    /// As [`Registry::purge`]; [`RegistryError::ManifestUnknown`] if it was never there; [`RegistryError::TagProtected`];
+    /// [`RegistryError::PurgeTooLarge`]
     pub async fn purge_for(&self, grant: &DeleteGrant, digest: &Digest) -> Result<Purged> {
         let (repository, digest) = (grant.repository().clone(), *digest);
         // What others have is neither found nor told.
+        let former = self.former_contents(&repository).await?;
         let is_there = self.index.manifest(&repository, &digest).await?.is_some();
-        if !is_there && !self.had_manifest(&repository, &digest).await? {
+        if !is_there && !former.contains(&digest) {
             return Err(RegistryError::ManifestUnknown(digest.to_string(), repository));
         }
         let (registry, actor) = (self.clone(), grant.caller().into());
         let guard = self.guard_deletion(&repository);
-        let purging = async move { registry.purge_as(actor, guard, &repository, &digest).await };
+        let purging = async move {
+            let contents = Contents { former: Some(former), ..Contents::default() };
+            let contents = registry.contents(&repository, &digest, contents).await?;
+            if contents.all.len() > MOST_OF_CLIENT {
+                return Err(RegistryError::PurgeTooLarge(digest));
+            }
+            registry.purge_as(actor, guard, &repository, &digest, contents).await
+        };
         self.spawn_uncancellable(purging).await
     }
 
@@ -97,8 +112,9 @@ impl Registry {
         guard: Guard,
         repository: &RepositoryName,
         digest: &Digest,
+        contents: Contents,
     ) -> Result<Purged> {
-        let Contents { all, children, forgotten } = self.contents(repository, digest).await?;
+        let Contents { all, children, forgotten, .. } = contents;
         let mut sizes = Vec::with_capacity(all.len());
         for canonical in &all {
             sizes.push(match forgotten.get(canonical) {
@@ -163,8 +179,12 @@ impl Registry {
     }
 
     /// Lists a manifest with what it names, or a blob.
-    async fn contents(&self, repository: &RepositoryName, digest: &Digest) -> Result<Contents> {
-        let mut contents = Contents::default();
+    async fn contents(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        mut contents: Contents,
+    ) -> Result<Contents> {
         let first = self.find(repository, digest, &mut contents).await?;
         let first = first.ok_or(RegistryError::NothingStored(*digest))?;
         contents.all.insert(first);
@@ -202,8 +222,11 @@ impl Registry {
         if let Some(row) = self.index.manifest(repository, name).await? {
             return Ok(Some(row.canonical));
         }
-        if let Some(row) = self.index.blob(repository, name).await? {
+        if let Some(row) = self.index.recorded_blob(repository, name).await? {
             return Ok(Some(row.canonical));
+        }
+        if contents.former.as_ref().is_some_and(|former| !former.contains(name)) {
+            return Ok(None);
         }
         let Some(canonical) = name.canonical() else { return Ok(None) };
         if contents.forgotten.contains_key(&canonical)

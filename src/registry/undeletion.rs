@@ -13,7 +13,7 @@ use super::events::{DELETE, PURGE, RETENTION};
 use super::{Condition, Expected, Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PushGrant};
 use crate::index::{Event, NewEvent};
-use crate::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
+use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 /// How many events are read at a time, and how many pages of them at most: what was deleted before is not found.
 const EVENTS: u32 = 500;
@@ -64,11 +64,25 @@ impl Registry {
         let unknown = || RegistryError::ManifestUnknown(reference.to_string(), repository.clone());
         let deletions = self.deletions_of(repository, reference).await?;
         let root = deletions.named.ok_or_else(unknown)?;
-        let mut found = Vec::new();
-        self.find_deleted(repository, root, &deletions, &mut found).await?;
-        // The children first: an index is not put without them.
+        if let Reference::Tag(tag) = reference {
+            // Nothing comes back half: a tag that is taken is refused before its manifest is there.
+            if let Some(row) = self.index.tagged_manifest(repository, tag).await? {
+                if Digest::from(row.canonical) == root {
+                    return Ok(Undeleted {
+                        digest: root,
+                        tags: vec![tag.clone()],
+                        manifests: Vec::new(),
+                    });
+                }
+                let current = Some(Box::new(Some(Digest::from(row.canonical))));
+                let (what, repository) = (tag.to_string(), repository.clone());
+                return Err(RegistryError::ConditionFailed { what, repository, current });
+            }
+        }
         let mut manifests = Vec::new();
-        for (digest, media_type, bytes) in found.into_iter().rev() {
+        for digest in self.find_deleted(repository, root, &deletions).await? {
+            // One at a time is in memory.
+            let Some((media_type, bytes)) = self.stored_bytes(&digest).await? else { continue };
             let by_digest = Reference::Digest(digest);
             let media_type = Some(&*media_type);
             let condition = Condition::default();
@@ -97,14 +111,17 @@ impl Registry {
         Ok(Undeleted { digest: root, tags, manifests })
     }
 
-    /// Tells whether a manifest was deleted from the repository, or purged.
-    pub(super) async fn had_manifest(
+    /// Returns what was deleted from the repository, or purged.
+    pub(super) async fn former_contents(
         &self,
         repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<bool> {
-        let deletions = self.deletions_of(repository, &Reference::Digest(*digest)).await?;
-        Ok(deletions.named.is_some() || deletions.purged.contains(digest))
+    ) -> Result<HashSet<Digest>> {
+        // Of no event is the empty text, so all are read.
+        let reference = Reference::Digest(Digest::of(Algorithm::Sha256, b""));
+        let Deletions { mut digests, purged, .. } =
+            self.deletions_of(repository, &reference).await?;
+        digests.extend(purged);
+        Ok(digests)
     }
 
     /// Reads what was deleted from the repository, the last deletion first, back to where the repository itself was.
@@ -157,29 +174,43 @@ impl Registry {
         Ok(deletions)
     }
 
-    /// Finds the bytes of a manifest that is not there, and of what it lists.
+    /// Lists a manifest that is not there and what it lists of what was deleted, each after all that it lists: an index is not
+    /// put without its children.
     async fn find_deleted(
         &self,
         repository: &RepositoryName,
         root: Digest,
         deletions: &Deletions,
-        found: &mut Vec<(Digest, String, Bytes)>,
-    ) -> Result<()> {
-        let (mut open, mut seen) = (vec![root], HashSet::new());
-        while let Some(digest) = open.pop() {
-            let is_there = self.index.manifest(repository, &digest).await?.is_some();
-            if is_there || !seen.insert(digest) || found.len() >= MOST_MANIFESTS {
+    ) -> Result<Vec<Digest>> {
+        // A manifest stands there twice: before and after what it lists was looked at.
+        let (mut open, mut seen, mut found) = (vec![(root, false)], HashSet::new(), Vec::new());
+        while let Some((digest, is_looked_at)) = open.pop() {
+            if is_looked_at {
+                found.push(digest);
                 continue;
             }
             // A tag may have gone alone, and its manifest later by a rule.
             let is_deleted = digest == root || deletions.digests.contains(&digest);
-            let Some(canonical) = digest.canonical().filter(|_| is_deleted) else { continue };
+            if !is_deleted || seen.len() >= MOST_MANIFESTS || !seen.insert(digest) {
+                continue;
+            }
+            if self.index.manifest(repository, &digest).await?.is_some() {
+                continue;
+            }
+            let Some(canonical) = digest.canonical() else { continue };
             let Some(stored) = self.index.stored_manifest(&canonical).await? else { continue };
-            let Some((media_type, manifest)) = parsed(&stored.bytes) else { continue };
-            open.extend(manifest.children.iter().map(|child| child.digest));
-            found.push((digest, media_type, stored.bytes));
+            let Some((_, manifest)) = parsed(&stored.bytes) else { continue };
+            open.push((digest, true));
+            open.extend(manifest.children.iter().map(|child| (child.digest, false)));
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// Reads a stored manifest, and its media type.
+    async fn stored_bytes(&self, digest: &Digest) -> Result<Option<(String, Bytes)>> {
+        let Some(canonical) = digest.canonical() else { return Ok(None) };
+        let Some(stored) = self.index.stored_manifest(&canonical).await? else { return Ok(None) };
+        Ok(parsed(&stored.bytes).map(|(media_type, _)| (media_type, stored.bytes.clone())))
     }
 }
 

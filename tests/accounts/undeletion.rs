@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::management::{post, refused, run};
 use super::removal::remove;
 use super::team::{Sender, Team, user};
-use crate::common::content::{image, noise, sha256};
+use crate::common::content::{OCI_INDEX, image, index, noise, sha256};
 use crate::common::{http, succeed};
 
 pub(super) fn undelete(name: &str, reference: &str) -> String {
@@ -104,6 +104,36 @@ fn a_maintainer_puts_back_what_was_deleted() {
     ] {
         assert!(events.contains(&expected), "no {expected} in {log}");
     }
+}
+
+#[test]
+fn an_index_of_indexes_comes_back_after_what_it_lists() {
+    let team = Team::start();
+    let anna = user("anna");
+    let image = push(&team, "team/open");
+    let bytes = team.get("/v2/team/open/manifests/v1", &anna).body;
+    let inner = index(&[&bytes]).to_string().into_bytes();
+    let mut outer = index(&[&inner, &bytes]);
+    outer["manifests"][0]["mediaType"] = json!(OCI_INDEX);
+    let outer = outer.to_string().into_bytes();
+    for (reference, bytes) in [(&*sha256(&inner), &inner), ("all", &outer)] {
+        let Sender::Basic(name, password) = &anna else { panic!("anna has a password") };
+        let url = team.server.url(&format!("/v2/team/open/manifests/{reference}"));
+        let put = http::send(|client| {
+            let request = client.put(url).header("Content-Type", OCI_INDEX).body(bytes.clone());
+            request.basic_auth(name, Some(password))
+        });
+        assert_eq!(put.status, 201, "{}", put.text());
+    }
+    let deleted = [sha256(&outer), sha256(&inner), image];
+    for digest in &deleted {
+        delete(&team, "team/open", digest);
+    }
+    let done = run(&team, &anna, &undelete("team/open", "all"));
+    let manifests = json!([deleted[2], deleted[1], deleted[0]]);
+    assert_eq!(done["undelete"]["manifests"], manifests);
+    let again = run(&team, &anna, &undelete("team/open", "all"));
+    assert_eq!(again["undelete"]["manifests"], json!([]), "it names that already");
 }
 
 #[test]

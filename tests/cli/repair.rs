@@ -223,6 +223,23 @@ fn what_is_nowhere_else_is_named_and_comes_with_the_next_push() {
 }
 
 #[test]
+fn an_image_whose_layer_is_lost_goes_whole() {
+    let server = Server::start_embedded();
+    images(&server);
+    let before = succeed(&mut server.command(["root"]));
+    for blob in [&b"gone"[..], b"config"] {
+        push::blob(&server, "team/lost", &push::sha256(blob), blob);
+    }
+    let text = image(b"config", &[b"gone"]).to_string();
+    assert_eq!(push::manifest(&server, "team/lost", "v1", &text).status, 201);
+    flip(&server, b"gone");
+    assert_eq!(repair(&server).code, Some(1));
+    let path = format!("/v2/team/lost/manifests/{}", sha256(text.as_bytes()));
+    assert_eq!(push::delete(&server, &path), 202);
+    assert_eq!(succeed(&mut server.command(["root"])), before, "as if it had never been there");
+}
+
+#[test]
 fn bytes_that_an_operator_has_put_back_are_seen_again() {
     let server = Server::start_embedded();
     images(&server);

@@ -44,7 +44,7 @@ const COLLECTION: &str = "mutation { collectGarbage(dryRun: true) { uploads link
         are blobs that no manifest names: a collection takes them after `gc.grace` (`roadstead gc`).\n\n\
     JSON: {namespaces: [{namespace, bytes, unreferenced, repositories, tags}], repositories: [{repository, visibility, bytes, \
         unreferenced, manifests, tags, pulls, created, pushed, lastPulled}], collectable: {bytes, uploads, links, blobs, \
-        manifests, leaks}}. `collectable` is what a collection would free now: null unless you are an administrator.\n\n\
+        manifests, leaks}}. `collectable` is what a collection would free now: null unless you are an administrator, or where that takes too long.\n\n\
     Examples:\n  roadstead usage\n  roadstead usage --registry registry.example --json"
 )]
 pub(in crate::cli) struct UsageArguments {
@@ -59,10 +59,10 @@ pub(in crate::cli) fn run(arguments: &UsageArguments) -> anyhow::Result<ExitCode
         let session = Session::open(target.registry.as_ref())?;
         let namespaces = session.list(OF_NAMESPACES, "usage", json!({})).await?;
         let repositories = session.list(OF_REPOSITORIES, "repositories", json!({})).await?;
-        let collectable = match session.answer(COLLECTION, json!({})).await? {
-            Ok(data) => freed(&data["collectGarbage"]),
-            // Only administrators may know.
-            Err(_) => Value::Null,
+        // Only administrators may know, and where there is much it may take longer than a proxy waits.
+        let collectable = match session.answer(COLLECTION, json!({})).await {
+            Ok(Ok(data)) => freed(&data["collectGarbage"]),
+            _ => Value::Null,
         };
         anyhow::Ok((namespaces, repositories, collectable))
     })?;

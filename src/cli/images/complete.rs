@@ -58,6 +58,10 @@ async fn candidates(typed: &str) -> Vec<String> {
 /// Lists the repositories of a registry, or the tags of a repository, with what stands before them as it was typed.
 async fn list(typed: &str, found: &mut Vec<String>) -> anyhow::Result<()> {
     let (host, rest) = name::split(typed).map_err(anyhow::Error::msg)?;
+    if rest.len() == typed.len() {
+        // Without a host it is an image of docker's as often as one of Docker Hub, which is not asked about those.
+        return Ok(());
+    }
     let before = &typed[..typed.len() - rest.len()];
     let Some((name, _)) = rest.rsplit_once(':') else {
         return repositories(&host, before, rest, found).await;

@@ -91,7 +91,7 @@ fn parse(text: &str) -> std::result::Result<Target, String> {
 pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
     let Target { host, repository: name, what } = &arguments.target;
     let runtime = runtime()?;
-    let (connection, removal) = runtime.block_on(async {
+    let (connection, mut removal) = runtime.block_on(async {
         let connection = arguments.connection.connect(host, Some(name)).await?;
         let repository = connection.repository(name);
         let removal = Removal::find(&repository, what, arguments.tag_only).await;
@@ -112,21 +112,28 @@ pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCod
         ));
     }
     if removal.tags.is_empty() && removal.manifests.is_empty() {
-        bail!("there is nothing to delete: {shown_name} has no such image");
+        match what {
+            // It may have been deleted before, or a purge of it was interrupted.
+            What::Digest(digest) if arguments.purge => {
+                removal.manifests.push(Doomed { digest: *digest, kind: DoomedKind::Image });
+            }
+            _ => bail!("there is nothing to delete: {shown_name} has no such image"),
+        }
     }
     if arguments.purge && removal.manifests.is_empty() {
         bail!(
             "cannot purge it: other tags of {shown_name} need its manifest; delete those as well, or purge it by its digest"
         );
     }
-    let (would, did) =
-        if arguments.purge { ("would purge", "purged") } else { ("would delete", "deleted") };
+    let is_purge = arguments.purge;
     if !arguments.dry_run && !arguments.yes {
-        confirm(&list(&shown_name, &removal, would))?;
+        confirm(&list(&shown_name, &removal, is_purge, true))?;
         // Others may have pushed while the question stood there.
         let repository = connection.repository(name);
         let found = runtime.block_on(Removal::find(&repository, what, arguments.tag_only));
-        if !found.map_err(|error| registry(error, &[&connection]))?.is_same(&removal) {
+        let found = found.map_err(|error| registry(error, &[&connection]))?;
+        let is_gone = is_purge && found.tags.is_empty() && found.manifests.is_empty();
+        if !is_gone && !found.is_same(&removal) {
             bail!("nothing was deleted: {shown_name} has changed since it was listed; delete anew");
         }
     }
@@ -150,7 +157,7 @@ pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCod
         });
         serde_json::to_string_pretty(&value).context("cannot write JSON")? + "\n"
     } else {
-        list(&shown_name, &removal, if arguments.dry_run { would } else { did })
+        list(&shown_name, &removal, is_purge, arguments.dry_run)
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -161,12 +168,21 @@ fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {}", printable(text));
 }
 
-fn list(name: &str, removal: &Removal, verb: &str) -> String {
-    let tags = removal.tags.iter().map(|tag| format!("{verb} tag {name}:{tag}\n"));
-    let manifests = removal
-        .manifests
-        .iter()
-        .map(|Doomed { digest, kind }| format!("{verb} {} {name}@{digest}\n", kind.as_str()));
+fn list(name: &str, removal: &Removal, is_purge: bool, would: bool) -> String {
+    let verb = |is_purged: bool| match (is_purged, would) {
+        (true, true) => "would purge",
+        (true, false) => "purged",
+        (false, true) => "would delete",
+        (false, false) => "deleted",
+    };
+    let tags = removal.tags.iter().map(|tag| {
+        // The manifest of others stays, since something else needs it.
+        let verb = verb(is_purge && removal.goes_with_manifest(tag));
+        format!("{verb} tag {name}:{tag}\n")
+    });
+    let manifests = removal.manifests.iter().map(|Doomed { digest, kind }| {
+        format!("{} {} {name}@{digest}\n", verb(is_purge), kind.as_str())
+    });
     tags.chain(manifests).collect()
 }
 
@@ -193,33 +209,52 @@ fn confirm(list: &str) -> anyhow::Result<()> {
     bail!("nothing was deleted")
 }
 
-/// Has the registry purge the manifests, with their tags; those that an index lists go with it.
+/// Has the registry purge the manifests, with their tags; those that an index lists go with it. Then deletes the other tags.
 async fn purge(
     connection: &Connection,
     name: &RepositoryName,
     removal: &Removal,
 ) -> anyhow::Result<()> {
-    const PURGE: &str = "mutation($repository: String!, $digest: String!) \
-        { purgeManifest(repository: $repository, digest: $digest) { root } }";
-
     let repository = connection.repository(name);
-    for Doomed { digest, kind } in &removal.manifests {
-        let reference = Reference::Digest(*digest);
-        // Those that an index lists went with it, but for those that have tags of their own.
-        if *kind == DoomedKind::Child {
-            let found = again(|| repository.find_manifest(&reference)).await;
-            if found.map_err(|error| registry(error, &[connection]))?.is_none() {
-                continue;
-            }
-        }
-        let variables = json!({ "repository": name.as_str(), "digest": digest.to_string() });
-        let purged = manage(connection, "purge", PURGE, variables).await;
-        purged.with_context(|| format!("cannot purge {digest}; run the command again"))?;
+    let mut left = &*removal.manifests;
+    while let [doomed, others @ ..] = left {
+        purge_one(connection, &repository, doomed).await.with_context(|| {
+            // Once the tags are gone, the digests are found by nothing else.
+            let left: Vec<String> = left.iter().map(|it| it.digest.to_string()).collect();
+            let what = "purge each of these by its digest, also if nothing finds it any more";
+            format!("cannot purge all of {repository}; {what}: {}", left.join(", "))
+        })?;
+        left = others;
+    }
+    for tag in removal.tags.iter().filter(|tag| !removal.goes_with_manifest(tag)) {
+        delete_tag(connection, &repository, removal, tag).await?;
     }
     Ok(())
 }
 
-/// Deletes the tags, then the manifests, the images first. What has gone meanwhile is fine; a tag that was moved is not.
+async fn purge_one(
+    connection: &Connection,
+    repository: &Repository,
+    Doomed { digest, kind }: &Doomed,
+) -> anyhow::Result<()> {
+    const PURGE: &str = "mutation($repository: String!, $digest: String!) \
+        { purgeManifest(repository: $repository, digest: $digest) { root } }";
+
+    // Those that an index lists went with it, but for those that have tags of their own.
+    if *kind == DoomedKind::Child {
+        let reference = Reference::Digest(*digest);
+        let found = again(|| repository.find_manifest(&reference)).await;
+        if found.map_err(|error| registry(error, &[connection]))?.is_none() {
+            return Ok(());
+        }
+    }
+    let variables =
+        json!({ "repository": repository.name().as_str(), "digest": digest.to_string() });
+    manage(connection, "purge", PURGE, variables).await?;
+    Ok(())
+}
+
+/// Deletes the tags, then the manifests, those first that list others. What has gone meanwhile is fine; a tag that was moved is not.
 async fn carry_out(
     connection: &Connection,
     repository: &Repository,

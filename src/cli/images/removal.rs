@@ -1,6 +1,6 @@
 //! What goes when a tag goes: the manifests that no other tag and no tagged index needs, and what refers to them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -48,13 +48,15 @@ pub(super) struct Doomed {
 #[derive(Debug, Default)]
 pub(super) struct Removal {
     pub(super) tags: Vec<Tag>,
-    /// Images before what they list, and that before what refers to it.
+    /// Each after all of these that list it.
     pub(super) manifests: Vec<Doomed>,
     /// The manifest that was to go, and the tag of an index that lists it.
     pub(super) needed: Option<(Digest, Tag)>,
     /// Tags that the registry lists, and fails to find the manifests of: nobody knows what they need.
     pub(super) unreadable: Vec<Tag>,
     by_tag: BTreeMap<Tag, Descriptor>,
+    /// Which of the manifests list which.
+    lists: Vec<(Digest, Digest)>,
 }
 
 impl Removal {
@@ -109,7 +111,29 @@ impl Removal {
         }
         removal.add(repository, doomed, DoomedKind::Image, &needed).await?;
         removal.add_referrers(repository, &needed).await?;
+        removal.sort();
         Ok(removal)
+    }
+
+    /// Has each manifest come after all those that list it, and leaves their order otherwise: a registry deletes nothing
+    /// that an index lists.
+    fn sort(&mut self) {
+        let mut waits_for: HashMap<Digest, usize> = HashMap::new();
+        for (_, child) in &self.lists {
+            *waits_for.entry(*child).or_default() += 1;
+        }
+        let mut left = std::mem::take(&mut self.manifests);
+        while !left.is_empty() {
+            let is_free = |it: &Doomed| waits_for.get(&it.digest).is_none_or(|count| *count == 0);
+            // There is always one, since no manifest lists itself at whatever depth.
+            let doomed = left.remove(left.iter().position(is_free).unwrap_or_default());
+            for (_, child) in self.lists.iter().filter(|(index, _)| *index == doomed.digest) {
+                if let Some(count) = waits_for.get_mut(child) {
+                    *count = count.saturating_sub(1);
+                }
+            }
+            self.manifests.push(doomed);
+        }
     }
 
     /// Tells whether the manifest of a tag goes, and the tag with it.
@@ -177,6 +201,7 @@ impl Removal {
                 continue;
             }
             self.manifests.push(Doomed { digest, kind });
+            self.lists.extend(below.iter().flatten().map(|child| (digest, *child)));
             let kind = if kind == DoomedKind::Image { DoomedKind::Child } else { kind };
             left.extend(below.unwrap_or_default().into_iter().rev().map(|child| (child, kind)));
         }

@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use async_graphql::{ComplexObject, Context, OutputType, Result};
+use tokio::sync::Semaphore;
 
 use super::super::Api;
 use super::count::Count;
@@ -20,12 +21,16 @@ use crate::registry::RegistryError;
 /// What a field counts that the index adds up for an entry of a list.
 pub(super) const SUM: usize = 60;
 
+/// How many such sums are made at a time, of all requests: each takes a connection of the index, of which there are few.
+static SUMS: Semaphore = Semaphore::const_new(2);
+
 #[ComplexObject]
 impl Image {
     /// What it takes
     #[graphql(complexity = "SUM + child_complexity")]
     async fn size(&self, context: &Context<'_>) -> Result<ImageSize> {
         let api = context.data::<Data<Api>>()?;
+        let _permit = SUMS.acquire().await;
         let size = api.registry.image_size(&self.repository, &self.canonical).await;
         let size = size.map_err(|error| refusal(&error))?;
         let own = size.bytes.saturating_sub(size.shared);
@@ -40,6 +45,7 @@ impl Repository {
     #[graphql(complexity = "SUM + child_complexity")]
     async fn contents(&self, context: &Context<'_>) -> Result<Option<Contents>> {
         let api = context.data::<Data<Api>>()?;
+        let _permit = SUMS.acquire().await;
         let contents = api.registry.repository_contents(&read("show", &self.name)?).await;
         Ok(contents.map_err(|error| refusal(&error))?.map(Into::into))
     }

@@ -132,7 +132,8 @@ fn failed(error: &RegistryError) -> Error {
             "cannot put it back: the tag names something by now; undelete it by digest",
         ),
         RegistryError::Referenced { .. } => coded("CONFLICT", error.to_string()),
-        RegistryError::TagProtected(..)
+        RegistryError::PurgeTooLarge(_)
+        | RegistryError::TagProtected(..)
         | RegistryError::TagFixed(..)
         | RegistryError::OverQuota(_) => coded("DENIED", error.to_string()),
         error => refusal(error),

@@ -142,8 +142,8 @@ impl Registry {
         let manifest = self.index.stored_manifest(canonical).await?;
         let bytes = manifest.map(|manifest| manifest.bytes);
         if let Some(bytes) = bytes.filter(|bytes| CanonicalDigest::of(bytes) == *canonical) {
-            self.set_aside(canonical, is_unreadable).await?;
             let _storing = self.storing.read().await;
+            self.set_aside(canonical, is_unreadable).await?;
             self.store(*canonical, bytes).await?;
             return Ok(Found::Copy("the index"));
         }
@@ -158,6 +158,7 @@ impl Registry {
                 Err(_) => continue,
             };
             if found.canonical == *canonical {
+                let _storing = self.storing.read().await;
                 self.set_aside(canonical, is_unreadable).await?;
                 self.storage.adopt(tree, &path, &found).await?;
                 return Ok(Found::Copy(match tree {
@@ -172,13 +173,17 @@ impl Registry {
         }
     }
 
-    /// Takes away what cannot even be read, which nothing could replace otherwise.
+    /// Takes away what cannot even be read, which nothing could replace otherwise, unless somebody has pushed it meanwhile.
     pub(super) async fn set_aside(
         &self,
         canonical: &CanonicalDigest,
         is_unreadable: bool,
     ) -> Result<()> {
-        if is_unreadable {
+        let is_so_still = async || {
+            let looked = self.look_at(canonical).await;
+            matches!(looked, Ok(Stored::Damaged { is_unreadable: true, .. }))
+        };
+        if is_unreadable && is_so_still().await {
             self.storage.forget(&[*canonical]).await?;
         }
         Ok(())
@@ -255,8 +260,9 @@ impl Registry {
         let was_noted = !self.index.lock().await?.set_lost(canonical, true).await?;
         self.lost_blobs.note();
         // A push that has stored it before this looks may have its row from before the note; one that stores it later has
-        // its row after that.
-        if !was_noted && matches!(self.look_at(canonical).await, Ok(Stored::Sound(_))) {
+        // its row after that. Of what cannot be looked at now nothing can be said.
+        let is_lost = matches!(self.look_at(canonical).await, Ok(Stored::Damaged { .. }));
+        if !was_noted && !is_lost {
             self.index.lock().await?.set_lost(canonical, false).await?;
         }
         Ok(self.index.stored_blob(canonical).await?.is_some())

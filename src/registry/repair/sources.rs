@@ -107,8 +107,8 @@ impl Registry {
             }
             ingest.append(piece).await?;
         }
-        self.set_aside(&canonical, is_unreadable).await?;
         let _storing = self.storing.read().await;
+        self.set_aside(&canonical, is_unreadable).await?;
         ingest.finish(&canonical.into()).await?;
         Ok(())
     }

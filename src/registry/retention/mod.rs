@@ -17,7 +17,7 @@ use super::collection::lag;
 use super::events::REFUSED;
 use super::guard::Guard;
 use super::intent::Intent;
-use super::{Condition, Expected, Registry, RegistryError, Result, now};
+use super::{Condition, Expected, Registry, RegistryError, Result};
 use crate::index::{Actor, NewEvent, TagTimes};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 use decision::Clock;
@@ -224,7 +224,9 @@ impl Registry {
         if self.limits.retention.protecting(repository, tag).is_none() {
             return Ok(());
         }
-        if self.refused.note(repository, tag) {
+        // Of a tag that is not there nothing can be moved, whatever its name is.
+        let is_there = self.index.tagged_manifest(repository, tag).await?.is_some();
+        if is_there && self.refused.note(repository, tag) {
             // Other processes look for it.
             let event = NewEvent {
                 kind: Cow::Borrowed(REFUSED),
@@ -234,7 +236,11 @@ impl Registry {
                 detail: Some("deletion of a protected tag".to_owned()),
                 ..NewEvent::default()
             };
-            if let Err(error) = self.index.add_events(&[event], now()).await {
+            let noting = async {
+                let at = self.index.now().await?;
+                self.index.add_events(&[event], at).await
+            };
+            if let Err(error) = noting.await {
                 tracing::warn!(%repository, %tag, %error, "failed to note a refused deletion");
             }
         }
@@ -265,7 +271,7 @@ impl Registry {
         if self.refused.includes(repository, tag) {
             return Ok(true);
         }
-        let since = now().saturating_sub(millis(REMEMBERED));
+        let since = self.index.now().await?.saturating_sub(millis(REMEMBERED));
         Ok(self.index.has_event(REFUSED, repository, tag.as_str(), since).await?)
     }
 

@@ -25,7 +25,8 @@ fn a_deleted_index_comes_back_with_what_it_lists() {
     assert!(manifests.contains(&first["digest"]), "{back}");
     assert_eq!(registry.digest("team/app", "v1"), digest(&index));
     assert!(client.say(&["info", &app]).contains("amd64"));
-    expect(&client.run(&["undelete", &app]), 1, &["undelete it by digest"]);
+    // A repetition, such as after an answer that was lost.
+    client.say(&["undelete", &app]);
     let by_digest = reference(&format!("app@{}", digest(&signature)));
     let text = client.say(&["undelete", &by_digest]);
     assert!(text.contains("put back"), "{text}");
