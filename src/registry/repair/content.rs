@@ -260,8 +260,13 @@ impl Registry {
         let was_noted = !self.index.lock().await?.set_lost(canonical, true).await?;
         self.lost_blobs.note();
         // A push that has stored it before this looks may have its row from before the note; one that stores it later has
-        // its row after that. Of what cannot be looked at now nothing can be said.
-        let is_lost = matches!(self.look_at(canonical).await, Ok(Stored::Damaged { .. }));
+        // its row after that. Of what cannot be looked at now nothing can be said, but that a node breaks off where a block
+        // is missing.
+        let is_lost = match self.look_at(canonical).await {
+            Ok(Stored::Sound(_)) => false,
+            Ok(Stored::Damaged { .. }) => true,
+            Err(_) => self.storage.block_mender().is_some(),
+        };
         if !was_noted && !is_lost {
             self.index.lock().await?.set_lost(canonical, false).await?;
         }
