@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,6 +12,7 @@ use crate::client::{Body, Client};
 use crate::common::{require, roadstead};
 use crate::content::{EMPTY, digest, image_of};
 use crate::many::push;
+use crate::offline::run;
 use crate::subject::Subject;
 use crate::table::{Figures, Row};
 use crate::{Arguments, rounds, rows, timed};
@@ -155,11 +156,6 @@ fn count(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).expect("it can be read");
     let entries = entries.map(|entry| entry.expect("it can be read").path());
     entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
-}
-
-fn run(command: &mut Command) {
-    let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    assert!(done.expect("it can be started").success(), "{command:?}");
 }
 
 fn repository(number: usize) -> String {

@@ -130,7 +130,8 @@ fn command(binary: &PathBuf, words: &[&str]) -> Command {
     command
 }
 
-fn run(command: &mut Command) {
+/// Runs a command that has to succeed.
+pub(crate) fn run(command: &mut Command) {
     let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     assert!(done.expect("it can be started").success(), "{command:?}");
 }

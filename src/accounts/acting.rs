@@ -57,6 +57,15 @@ impl<'a> Acting<'a> {
         })
     }
 
+    /// Returns its own namespaces after that name, in their order.
+    pub(super) fn namespaces_after(&self, last: Option<&str>) -> Vec<&'a str> {
+        let own = self.rights.rights().namespaces().iter().map(|(namespace, _)| namespace.as_str());
+        let mut names: Vec<&str> =
+            own.filter(|name| last.is_none_or(|last| *name > last)).collect();
+        names.sort_unstable();
+        names
+    }
+
     pub(super) fn may(&self, act: ServerAct) -> bool {
         self.rights.may(act, self.rules)
     }

@@ -60,12 +60,8 @@ impl Administration {
         if !acting.has_scope(ServerAct::Namespaces) {
             return Err(Acting::lacks("namespaces", "list namespaces"));
         }
-        let own = acting.rights.rights().namespaces().iter().map(|(it, _)| it.as_str());
-        let mut names: Vec<&str> =
-            own.filter(|name| page.after.is_none_or(|it| *name > it)).collect();
-        names.sort_unstable();
         let mut rows = Vec::new();
-        for name in names.into_iter().take(page.read() as usize) {
+        for name in acting.namespaces_after(page.after).into_iter().take(page.read() as usize) {
             rows.extend(self.index.namespace(name).await?);
         }
         Ok(page.page(rows, |row| row.name.clone()))

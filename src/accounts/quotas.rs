@@ -74,12 +74,8 @@ impl Administration {
         if !acting.has_scope(ServerAct::Namespaces) {
             return Err(Acting::lacks("namespaces", "list quotas"));
         }
-        let own = acting.rights.rights().namespaces().iter().map(|(it, _)| it.as_str());
-        let mut names: Vec<&str> =
-            own.filter(|name| page.after.is_none_or(|it| *name > it)).collect();
-        names.sort_unstable();
         let mut rows = Vec::new();
-        for name in names {
+        for name in acting.namespaces_after(page.after) {
             rows.extend(self.index.quota(name).await?);
             if rows.len() >= page.read() as usize {
                 break;

@@ -26,12 +26,8 @@ impl Administration {
         if !acting.has_scope(ServerAct::Namespaces) {
             return Err(Acting::lacks("namespaces", "list what namespaces have"));
         }
-        let own = acting.rights.rights().namespaces().iter().map(|(it, _)| it.as_str());
-        let mut names: Vec<&str> =
-            own.filter(|name| page.after.is_none_or(|it| *name > it)).collect();
-        names.sort_unstable();
         let mut rows = Vec::new();
-        for name in names {
+        for name in acting.namespaces_after(page.after) {
             let usage = self.index.usage_of(name).await?;
             rows.extend(usage.map(|usage| (name.to_owned(), usage)));
             if rows.len() >= page.read() as usize {

@@ -28,7 +28,7 @@ use crate::registry::{
 const PUBLICATION: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is being mended, each by whoever asked first.
+/// The repairs under way, by fault: a second request for one waits for the first.
 pub(super) type Mending = std::sync::Mutex<HashMap<Fault, Shared<BoxFuture<'static, Mend>>>>;
 
 /// What mending one thing came to.
@@ -247,7 +247,7 @@ impl Commands {
                 let task = tokio::spawn(work);
                 async move { task.await.map_err(|error| error.to_string())? }.boxed().shared()
             };
-            // What has ended is of somebody who did not wait for it, and may be long ago.
+            // A client did not wait for a repair that has ended; since then the fault may have come again.
             match mending.get(&fault).filter(|known| known.peek().is_none()) {
                 Some(under_way) => under_way.clone(),
                 None => mending.entry(fault.clone()).insert_entry(begin()).get().clone(),

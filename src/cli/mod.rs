@@ -13,6 +13,7 @@ mod completions;
 mod config;
 mod connection;
 mod export;
+mod graphql;
 mod images;
 mod import;
 mod index;

@@ -174,20 +174,13 @@ impl Index {
         repository: &RepositoryName,
         tag: &Tag,
     ) -> Result<Option<SeenImage>> {
-        let connection = &mut self.read().await?;
         let select = format!(
             "SELECT t.name, t.digest, {IMAGE}, CASE WHEN t.updated >= 0 THEN t.updated END, {PULLS} \
              FROM repositories r JOIN tags t ON t.repository = r.id AND t.name = $2 \
              JOIN repository_manifests m ON m.repository = t.repository AND m.canonical = t.canonical \
              JOIN manifests s ON s.digest = m.canonical WHERE r.name = $1"
         );
-        let found: Option<Image> = on!(connection, "finding an image", db =>
-            sqlx::query_as(sqlx::AssertSqlSafe(select))
-                .bind(repository.as_str())
-                .bind(tag.as_str())
-                .fetch_optional(db)
-                .await)?;
-        found.map(image).transpose()
+        self.find_image(select, repository, tag.as_str()).await
     }
 
     /// Finds the image that a repository has under that very name.
@@ -196,7 +189,6 @@ impl Index {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<SeenImage>> {
-        let connection = &mut self.read().await?;
         let select = format!(
             "SELECT CAST(NULL AS TEXT), n.digest, {IMAGE}, (SELECT MAX(t.updated) FROM tags t \
              WHERE t.repository = m.repository AND t.canonical = m.canonical AND t.updated >= 0), {PULLS} \
@@ -204,10 +196,21 @@ impl Index {
              JOIN repository_manifests m ON m.repository = n.repository AND m.canonical = n.canonical \
              JOIN manifests s ON s.digest = m.canonical WHERE r.name = $1"
         );
+        self.find_image(select, repository, &digest.to_string()).await
+    }
+
+    /// Finds an image by a query whose second parameter is a tag or a digest.
+    async fn find_image(
+        &self,
+        select: String,
+        repository: &RepositoryName,
+        reference: &str,
+    ) -> Result<Option<SeenImage>> {
+        let connection = &mut self.read().await?;
         let found: Option<Image> = on!(connection, "finding an image", db =>
             sqlx::query_as(sqlx::AssertSqlSafe(select))
                 .bind(repository.as_str())
-                .bind(digest.to_string())
+                .bind(reference)
                 .fetch_optional(db)
                 .await)?;
         found.map(image).transpose()

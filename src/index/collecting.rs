@@ -163,7 +163,7 @@ impl Writer {
     }
 
     /// Forgets where the blocks of a blob lie in it, at most so many; returns how many that was. For a blob that no
-    /// repository has: whoever uploads it again brings them all.
+    /// repository has: a client that uploads it again sends all of them.
     pub async fn forget_blocks(&mut self, digest: &CanonicalDigest, limit: u32) -> Result<u64> {
         self.write(async |connection| {
             on!(connection, "forgetting blocks", db => sqlx::query(

@@ -13,7 +13,7 @@ use super::events::{DELETE, PURGE, RETENTION};
 use super::{Condition, Expected, Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PushGrant};
 use crate::index::{Event, NewEvent};
-use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 /// How many events are read at a time, and how many pages of them at most: what was deleted before is not found.
 const EVENTS: u32 = 500;
@@ -62,7 +62,7 @@ impl Registry {
     ) -> Result<Undeleted> {
         let repository = push.repository();
         let unknown = || RegistryError::ManifestUnknown(reference.to_string(), repository.clone());
-        let deletions = self.deletions_of(repository, reference).await?;
+        let deletions = self.deletions_of(repository, Some(reference)).await?;
         let root = deletions.named.ok_or_else(unknown)?;
         if let Reference::Tag(tag) = reference {
             // Nothing comes back half: a tag that is taken is refused before its manifest is there.
@@ -82,9 +82,9 @@ impl Registry {
         let mut manifests = Vec::new();
         for digest in self.find_deleted(repository, root, &deletions).await? {
             // One at a time is in memory.
-            let Some((media_type, bytes)) = self.stored_bytes(&digest).await? else { continue };
+            let Some((manifest, bytes)) = self.deleted_manifest(&digest).await? else { continue };
             let by_digest = Reference::Digest(digest);
-            let media_type = Some(&*media_type);
+            let media_type = Some(manifest.media_type.as_str());
             let condition = Condition::default();
             self.put_manifest(push, &by_digest, Vec::new(), media_type, bytes, condition).await?;
             manifests.push(digest);
@@ -116,10 +116,7 @@ impl Registry {
         &self,
         repository: &RepositoryName,
     ) -> Result<HashSet<Digest>> {
-        // Of no event is the empty text, so all are read.
-        let reference = Reference::Digest(Digest::of(Algorithm::Sha256, b""));
-        let Deletions { mut digests, purged, .. } =
-            self.deletions_of(repository, &reference).await?;
+        let Deletions { mut digests, purged, .. } = self.deletions_of(repository, None).await?;
         digests.extend(purged);
         Ok(digests)
     }
@@ -128,7 +125,7 @@ impl Registry {
     async fn deletions_of(
         &self,
         repository: &RepositoryName,
-        reference: &Reference,
+        reference: Option<&Reference>,
     ) -> Result<Deletions> {
         let mut deletions = Deletions::default();
         let mut before = i64::MAX;
@@ -158,8 +155,9 @@ impl Registry {
                 let tags = names.iter().flat_map(|names| names.split(','));
                 let tags: Vec<Tag> = tags.filter_map(|tag| tag.parse().ok()).collect();
                 let is_named = match reference {
-                    Reference::Digest(meant) => *meant == digest,
-                    Reference::Tag(tag) => tags.contains(tag),
+                    Some(Reference::Digest(meant)) => *meant == digest,
+                    Some(Reference::Tag(tag)) => tags.contains(tag),
+                    None => false,
                 };
                 if is_named && deletions.named.is_none() {
                     deletions.named = Some(digest);
@@ -197,29 +195,25 @@ impl Registry {
             if self.index.manifest(repository, &digest).await?.is_some() {
                 continue;
             }
-            let Some(canonical) = digest.canonical() else { continue };
-            let Some(stored) = self.index.stored_manifest(&canonical).await? else { continue };
-            let Some((_, manifest)) = parsed(&stored.bytes) else { continue };
+            let Some((manifest, _)) = self.deleted_manifest(&digest).await? else { continue };
             open.push((digest, true));
             open.extend(manifest.children.iter().map(|child| (child.digest, false)));
         }
         Ok(found)
     }
 
-    /// Reads a stored manifest, and its media type.
-    async fn stored_bytes(&self, digest: &Digest) -> Result<Option<(String, Bytes)>> {
+    /// Reads a manifest whose bytes are stored still.
+    async fn deleted_manifest(&self, digest: &Digest) -> Result<Option<(Manifest, Bytes)>> {
         let Some(canonical) = digest.canonical() else { return Ok(None) };
         let Some(stored) = self.index.stored_manifest(&canonical).await? else { return Ok(None) };
-        Ok(parsed(&stored.bytes).map(|(media_type, _)| (media_type, stored.bytes.clone())))
+        Ok(parsed(&stored.bytes).map(|manifest| (manifest, stored.bytes)))
     }
 }
 
 /// Parses a manifest that was taken before. One that does not name its media type has that of its form.
-fn parsed(bytes: &[u8]) -> Option<(String, Manifest)> {
+fn parsed(bytes: &[u8]) -> Option<Manifest> {
     let types = [None, Some(MediaType::OciManifest), Some(MediaType::OciIndex)];
-    types.into_iter().find_map(|media_type| {
-        let media_type = media_type.map(MediaType::as_str);
-        let manifest = Manifest::parse(bytes, media_type).ok()?;
-        Some((manifest.media_type.as_str().to_owned(), manifest))
-    })
+    types
+        .into_iter()
+        .find_map(|media_type| Manifest::parse(bytes, media_type.map(MediaType::as_str)).ok())
 }

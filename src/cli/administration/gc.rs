@@ -36,7 +36,7 @@ pub(in crate::cli) struct GcArguments {
     /// Shows what would go, and changes nothing
     #[arg(long, conflicts_with = "now")]
     dry_run: bool,
-    /// Collects at once, however recent the last collection is: the default. `gc.grace` counts all the same
+    /// Collects at once, even if the last collection has just ended: the default. `gc.grace` still applies
     #[arg(long)]
     now: bool,
     /// Says what stays, and why

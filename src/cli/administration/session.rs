@@ -10,13 +10,11 @@ use super::authorities;
 use super::docker_config::{self, DockerConfig};
 use super::host::RegistryHost;
 use super::noted;
+use crate::cli::graphql::{PATH, Refusal, data};
 use crate::client::{Client, ClientErrorKind, Options};
 
 /// The variable that names the registry, whichever was signed in to last.
 const VARIABLE: &str = "ROADSTEAD_REGISTRY";
-
-/// Where the management API is.
-const PATH: &str = "/graphql";
 
 /// How many entries are requested at a time.
 const AT_ONCE: i32 = 200;
@@ -30,14 +28,6 @@ pub(super) struct RegistryArguments {
     /// Prints JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-}
-
-/// Why a request was refused.
-pub(super) struct SessionRefusal {
-    /// The code for programs.
-    pub(super) code: String,
-    /// What the registry says.
-    pub(super) message: String,
 }
 
 /// Returns the registry that was named, else that of the environment, else that of the last login.
@@ -84,9 +74,9 @@ impl Session {
         &self,
         query: &str,
         variables: Value,
-    ) -> anyhow::Result<Result<Value, SessionRefusal>> {
+    ) -> anyhow::Result<Result<Value, Refusal>> {
         let answer = self.client.graphql(PATH, query, variables).await;
-        let mut answer = answer.map_err(|error| match error.kind {
+        let answer = answer.map_err(|error| match error.kind {
             ClientErrorKind::Unauthorized => {
                 let (host, typed) = (&self.host, self.host.typed());
                 anyhow!(
@@ -102,14 +92,7 @@ impl Session {
             }
             _ => error.into(),
         })?;
-        let errors = answer["errors"].as_array().into_iter().flatten();
-        let messages: Vec<&str> = errors.filter_map(|error| error["message"].as_str()).collect();
-        if !messages.is_empty() {
-            let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default();
-            let (code, message) = (code.to_owned(), messages.join("\n"));
-            return Ok(Err(SessionRefusal { code, message }));
-        }
-        Ok(Ok(answer["data"].take()))
+        Ok(data(answer))
     }
 
     /// Reads a list to its end. The query has the parameters `$after` and `$first`, and the fields `items` and `next` in

@@ -52,7 +52,7 @@ pub(super) struct Removal {
     pub(super) manifests: Vec<Doomed>,
     /// The manifest that was to go, and the tag of an index that lists it.
     pub(super) needed: Option<(Digest, Tag)>,
-    /// Tags that the registry lists, and fails to find the manifests of: nobody knows what they need.
+    /// Tags whose manifests the registry fails to find, so that it is unknown which other manifests they need.
     pub(super) unreadable: Vec<Tag>,
     by_tag: BTreeMap<Tag, Descriptor>,
     /// Which of the manifests list which.

@@ -3,11 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cli::graphql;
 use crate::client::Client;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-
-/// Where the management API is.
-const PATH: &str = "/graphql";
 
 /// How many images are requested at a time.
 const AT_ONCE: u32 = 200;
@@ -127,6 +125,6 @@ pub(super) async fn image(
 
 /// Carries out a request; returns its data.
 async fn request(client: &Client, query: &str, variables: Value) -> Option<Value> {
-    let mut answer = client.graphql(PATH, query, variables).await.ok()?;
-    (answer.get("errors").is_none() && answer["data"].is_object()).then(|| answer["data"].take())
+    let answer = client.graphql(graphql::PATH, query, variables).await.ok()?;
+    graphql::data(answer).ok().filter(Value::is_object)
 }

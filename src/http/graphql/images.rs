@@ -17,7 +17,7 @@ pub(super) struct Image {
     pub(super) media_type: String,
     /// The CID of its manifest, in a public repository
     pub(super) cid: Option<String>,
-    /// When the tag moved there; none: nobody knows
+    /// When the tag moved there; none where that is unknown
     pub(super) pushed: Option<Moment>,
     /// How often its manifest was pulled: once an hour by each client
     pub(super) pulls: Count,
@@ -53,7 +53,7 @@ pub(super) struct Contents {
     /// How often its manifests were pulled
     pub(super) pulls: Count,
     pub(super) created: Moment,
-    /// When a tag moved last; none: nobody knows
+    /// When a tag moved last; none where that is unknown
     pub(super) pushed: Option<Moment>,
     /// When a manifest was last pulled; none: never, as far as it was noted
     pub(super) last_pulled: Option<Moment>,

@@ -51,7 +51,7 @@ pub(super) async fn purge(
     let tree = meant.record.as_ref().map(|record| record.tree);
     let grant = api.authority.delete(caller, meant).await;
     let grant = grant.map_err(|error| denied(error, &repository))?;
-    // What other repositories need or have is told of public ones alone.
+    // The answer says what other repositories need or have only where this one is public.
     let is_public = tree == Some(TreeId::Public);
     match timeout(WAIT, api.registry.purge_for(&grant, &digest)).await {
         Ok(purged) => {
