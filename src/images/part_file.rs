@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -14,8 +15,10 @@ use crate::oci::{Digest, Hasher};
 /// How much is hashed at a time.
 const PIECE: usize = 256 * 1024;
 
-/// How often a folder is made that goes again.
-const MOST_TRIES: usize = 1000;
+/// How often, and for how long at the least, a folder is made that goes again: another process that removes it may be the
+/// faster one many times in a row.
+const TRIES: usize = 1000;
+const TRYING: Duration = Duration::from_secs(1);
 
 /// A file that is not finished. Only this process writes to it.
 pub(super) struct PartFile {
@@ -31,8 +34,9 @@ impl PartFile {
 
     /// The same in a folder that another process may remove when it is empty, made if it is not there. Blocks.
     pub(super) fn open_with_folder(path: &Path) -> Result<Self> {
-        let mut left = MOST_TRIES;
+        let (begun, mut tries) = (Instant::now(), 0);
         loop {
+            tries += 1;
             let folder = || path.parent().map_or(Ok(()), fs::create_dir_all);
             match Self::open_after(path, folder) {
                 // It went between the two.
@@ -40,10 +44,7 @@ impl PartFile {
                     if matches!(
                         source.kind(),
                         io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
-                    ) && left > 0 =>
-                {
-                    left -= 1;
-                }
+                    ) && (tries < TRIES || begun.elapsed() < TRYING) => {}
                 opened => return opened,
             }
         }
